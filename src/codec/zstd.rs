@@ -7,6 +7,8 @@
 //! Trade-off: no zstd checksum, because the index holds a CRC32C of the stored bytes, which also
 //! finds damage without decompressing.
 
+use std::ops::RangeInclusive;
+
 use ::zstd::{bulk, zstd_safe};
 
 use super::Codec;
@@ -16,15 +18,22 @@ use crate::error::{Code, Error, Result};
 pub struct Compressor(bulk::Compressor<'static>);
 
 impl Compressor {
-    /// A compressor of `level`: 1 is the default of the settings, negative levels are faster, up
-    /// to 19 smaller. `INVALID_ARGUMENT` if zstd refuses the level.
+    /// The levels that a writer may use. Faster than -7 gains nothing; above 19 a frame needs more
+    /// memory to read than a reader plans for.
+    pub const LEVELS: RangeInclusive<i32> = -7..=19;
+
+    /// A compressor of `level`: 1 is the default of the settings, 0 is zstd's own (3).
+    ///
+    /// `INVALID_ARGUMENT` for a level outside [`Compressor::LEVELS`], which zstd itself would
+    /// silently clamp; `RESOURCE_EXHAUSTED` if memory is short.
     pub fn new(level: i32) -> Result<Self> {
-        bulk::Compressor::new(level).map(Self).map_err(|e| {
-            Error::new(
+        if !Self::LEVELS.contains(&level) {
+            return Err(Error::new(
                 Code::InvalidArgument,
-                format!("zstd cannot use level {level}: {e}; choose one from -7 to 19"),
-            )
-        })
+                format!("zstd level {level} is outside {:?}", Self::LEVELS),
+            ));
+        }
+        bulk::Compressor::new(level).map(Self).map_err(|_| exhausted(1 << 20))
     }
 
     /// Replaces the contents of `out` by `raw` as one frame, of at most
@@ -134,7 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn a_level_that_zstd_refuses_is_an_invalid_argument() {
-        assert_eq!(Compressor::new(99).err().map(|e| e.code()), Some(Code::InvalidArgument));
+    fn a_level_outside_the_range_is_refused_and_not_clamped() {
+        for level in [-8, 20, i32::MAX] {
+            assert_eq!(Compressor::new(level).err().map(|e| e.code()), Some(Code::InvalidArgument));
+        }
+        assert!(Compressor::new(-7).is_ok() && Compressor::new(19).is_ok());
     }
 }
