@@ -151,6 +151,15 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_that_does_not_say_its_size_is_corrupt() {
+        let raw = [9; 1000];
+        let stored = ::zstd::stream::encode_all(&raw[..], 1).unwrap();
+        assert_eq!(zstd_safe::get_frame_content_size(&stored).ok(), Some(None), "it is such a frame");
+        let e = Decompressor::new().unwrap().decompress_block(&stored, &mut [0; 1000]).unwrap_err();
+        assert_eq!(e.code(), Code::Corrupt);
+    }
+
+    #[test]
     fn a_level_outside_the_range_is_refused_and_not_clamped() {
         for level in [-8, 20, i32::MAX] {
             assert_eq!(Compressor::new(level).err().map(|e| e.code()), Some(Code::InvalidArgument));
