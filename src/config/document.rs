@@ -46,7 +46,8 @@ pub fn document() -> String {
     }
     out.push_str(
         "\n## Other names\n\n\
-         Names of Apache Pulsar's offloaders mean the same as the native ones. Plain numbers keep the unit they have there.\n\n\
+         `codec.name` is for TOML, where `codec` cannot be a value and a table at once. The others are those of Apache\n\
+         Pulsar's offloaders; plain numbers keep the unit they have there.\n\n\
          | name | means | plain numbers are | empty means | at least |\n|---|---|---|---|---|\n",
     );
     for property in PROPERTIES {

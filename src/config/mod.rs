@@ -29,7 +29,7 @@ pub use table::{Alias, PROPERTIES, Preset, Property, Scope, Settings};
 pub use value::{GIB, KIB, Kind, MIB, TIB, Value};
 
 use crate::{Code, Error, Result};
-use std::{collections::BTreeMap, ffi::OsStr, fmt, path::Path};
+use std::{cmp::Ordering, collections::BTreeMap, ffi::OsStr, fmt, path::Path};
 
 /// What native names begin with in the environment.
 const ENV_PREFIX: &str = "SEGLIFT_";
@@ -298,14 +298,20 @@ impl Config {
     fn offer(&mut self, name: &str, text: &str, source: Source, strangers: Strangers) -> Result<()> {
         match lookup(name) {
             Name::Setting(row, alias) => {
-                let text = match (text.trim(), alias.and_then(|alias| alias.empty), strangers) {
-                    ("", Some(theirs), _) => theirs,
+                let (text, implied) = match (text.trim(), alias.and_then(|alias| alias.empty), strangers) {
+                    ("", Some(theirs), _) => (theirs, true),
                     // Brokers ship their files with every name and hardly a value.
                     ("", None, Strangers::Ignore) => return Ok(()),
-                    (text, ..) => text,
+                    (text, ..) => (text, false),
                 };
                 let value = parse(&PROPERTIES[row], alias, text, &source)?;
-                if self.given.get(&row).is_none_or(|given| given.source.rank() <= source.rank()) {
+                let replaces = |given: &Given| match given.source.rank().cmp(&source.rank()) {
+                    Ordering::Less => true,
+                    // An empty name does not take back what another name of the setting gave.
+                    Ordering::Equal => !implied,
+                    Ordering::Greater => false,
+                };
+                if self.given.get(&row).is_none_or(replaces) {
                     self.given.insert(row, Given { value, source });
                 }
             }

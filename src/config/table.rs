@@ -459,8 +459,8 @@ properties! {
             Alias::of("managedLedgerOffloadDeletionLagInMillis").millis().empty("4h"),
         ],
     }
-    /// Bytes that a log keeps in both tiers together: the oldest segments beyond them are deleted
-    /// everywhere.
+    /// A log keeps at least so many bytes, both tiers together; the oldest segments that are not
+    /// needed for them are deleted everywhere.
     policy_retention_size: Option<u64> {
         key: "policy.retention.size",
         kind: Kind::SizeOrOff,
