@@ -119,6 +119,15 @@ impl Commitment<'_> {
             }
         }
         op.stage("commit");
+        op.commit_sent();
+        let settled = self.settle_sent(op, pending).await;
+        if !matches!(&settled, Err(e) if e.code() == Code::OutcomeUnknown) {
+            op.commit_settled();
+        }
+        settled
+    }
+
+    async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled> {
         let mut uncertain: Option<Error> = None;
         let mut pause = PAUSE.0;
         loop {

@@ -29,7 +29,7 @@ mod upload;
 pub use segment::{
     Attachment, AttachmentData, Digest, Finish, IfExists, Receipt, Segment, Source, WriterOptions,
 };
-pub use stream::Writer;
+pub use stream::{OnWritable, Record, Writer};
 
 use self::{
     commit::{Commitment, Pending, Settled},
@@ -37,10 +37,10 @@ use self::{
     upload::Target,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, SystemClock},
     codec::Codec,
     config::Settings,
-    engine::{Engine, Op},
+    engine::{Defaults, Engine, Op},
     error::{Code, Result},
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
@@ -58,7 +58,7 @@ pub(crate) struct Context {
     /// The driver's settings.
     pub settings: Arc<Settings>,
     /// The time that objects carry.
-    pub clock: Clock,
+    pub clock: SystemClock,
 }
 
 /// Offloads a segment and returns its receipt.
@@ -68,8 +68,18 @@ pub(crate) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
 }
 
 impl Context {
+    /// The limits of an offload, and of a call of a writer, that names none.
+    pub fn limits(&self) -> Defaults {
+        Defaults { deadline: Some(self.settings.deadline_offload), stall: Some(self.settings.stall) }
+    }
+
+    /// The limits of a writer itself: it lives as long as its host pushes, but its parts must move.
+    fn writer_limits(&self) -> Defaults {
+        Defaults { deadline: None, stall: Some(self.settings.stall) }
+    }
+
     fn codec(&self) -> Codec {
-        self.settings.codec
+        self.settings.codec.into()
     }
 
     /// Raw bytes of a block, as set or as the codec wants it: a zstd frame needs 256 KiB to compress well; without
@@ -85,7 +95,7 @@ impl Context {
     fn about(&self, id: ObjectId, mode: Mode, codec: Codec, metadata: Metadata) -> About {
         About {
             id,
-            created_us: self.clock.wall_us(),
+            created_us: self.clock.now_us(),
             owner: self.settings.owner.clone(),
             metadata,
             mode,

@@ -24,7 +24,7 @@ use futures_util::stream;
 use std::{future::ready, sync::Arc};
 
 /// What a compressor needs beside the block: zstd's tables at low levels, and the frame.
-const COMPRESSOR: u64 = 2 << 20;
+pub(super) const COMPRESSOR: u64 = 2 << 20;
 
 /// Offloads a segment and returns its receipt.
 pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
@@ -99,7 +99,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
             let encoding = tokio::task::spawn_blocking(move || encode(source, block_size, encoder, outlet, &runtime));
             let sent = target.send(&op, plan.concurrency, inlet.items()).await;
             let encoded = op.guard_deadline_only(async {
-                encoding.await.map_err(|e| Error::new(Code::Internal, format!("encoding ended early: {e}")))
+                encoding.await.map_err(ended_early)
             });
             match (sent, encoded.await) {
                 // The encoder's own error is the cause, the uploader's its echo.
@@ -123,12 +123,17 @@ fn index_memory(len: u64, block_size: u32) -> u64 {
 }
 
 /// Runs `work` where it may block, and gives up waiting for it when the operation ends.
-async fn blocking<T: Send + 'static>(op: &Op, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(op: &Op, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     op.guard(async {
         let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|e| Error::new(Code::Internal, format!("a blocking task ended early: {e}")))?
+        done.map_err(ended_early)?
     })
     .await
+}
+
+/// A task panicked, or the runtime shuts down.
+pub(super) fn ended_early(e: tokio::task::JoinError) -> Error {
+    Error::new(Code::Internal, format!("a task ended early: {e}"))
 }
 
 /// Reads, compresses and hands over all blocks. Runs on a thread that may block.
@@ -190,7 +195,7 @@ async fn compare_first(
 
 impl Inlet {
     /// The parts as items to send.
-    fn items(self) -> impl stream::Stream<Item = Result<Item>> + Send {
+    pub(super) fn items(self) -> impl stream::Stream<Item = Result<Item>> + Send {
         stream::unfold(self, |mut inlet| async move {
             let out = inlet.next().await?;
             let item = Item {

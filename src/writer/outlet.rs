@@ -71,6 +71,12 @@ impl Outlet {
         self.slots.clone()
     }
 
+    /// Takes a slot that was acquired for it; `None` if the upload has ended.
+    pub fn give(&mut self, slot: Option<OwnedSemaphorePermit>) -> Result<()> {
+        self.slot = Some(slot.ok_or_else(|| self.failure())?);
+        Ok(())
+    }
+
     /// Hands over the parts that the encoder has filled.
     pub fn send_full(&mut self, encoder: &mut Encoder) -> Result<()> {
         while let Some(part) = encoder.take() {
@@ -97,9 +103,9 @@ impl Inlet {
         self.parts.recv().await
     }
 
-    /// Says why the upload failed; the encoder gets this error from now on.
-    pub fn fail(&self, error: &Error) {
-        let _ = self.failure.set(error.clone());
+    /// Where to say why the upload failed; the encoder gets that error from then on.
+    pub fn failure(&self) -> Arc<OnceLock<Error>> {
+        self.failure.clone()
     }
 }
 

@@ -114,9 +114,9 @@ impl Cutter {
                 Some(piece) => piece,
                 none => none.insert(self.pool.get()?),
             };
-            let taken = piece.extend(bytes);
+            let taken = piece.fill_from(bytes);
             bytes = &bytes[taken..];
-            if piece.is_full() {
+            if piece.room() == 0 {
                 self.pieces.extend(self.open.take().map(PieceBuf::freeze));
             }
         }

@@ -229,7 +229,8 @@ impl PartBody {
         let segment = &self.segment;
         let mut piece = segment.pool.get()?;
         let len = (data_end - state.at).min(PIECE as u64) as usize;
-        segment.source.read_at(state.at, piece.fill(len))?;
+        segment.source.read_at(state.at, &mut piece.capacity_mut()[..len])?;
+        piece.set_len(len)?;
         let mut rest = &piece[..];
         state.crc64.update(rest);
         while !rest.is_empty() {
@@ -287,7 +288,8 @@ pub(super) fn identity_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<u
         }
         let mut piece = pool.get()?;
         let len = (source.len() - at).min(PIECE as u64) as usize;
-        source.read_at(at, piece.fill(len))?;
+        source.read_at(at, &mut piece.capacity_mut()[..len])?;
+        piece.set_len(len)?;
         crc = Crc64Nvme::combine(crc, crc64nvme(&piece), len as u64);
         op.progress(len as u64);
         at += len as u64;

@@ -5,7 +5,7 @@
 
 use super::commit::{Pending, Watched};
 use crate::{
-    engine::Op,
+    engine::{Op, OpKind},
     error::{Code, Error, Result},
     store::{Body, BoxFuture, Key, ObjectStore, Upload, UploadInfo},
 };
@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 const ABORT: Duration = Duration::from_secs(60);
 /// How long an operation waits for its abort, beyond its own deadline, so that a failed operation normally has
 /// cleaned up when it ends. After that the abort goes on behind it.
-const ABORT_WAIT: Duration = Duration::from_secs(5);
+const ABORT_WAIT: Duration = Duration::from_secs(1);
 
 /// Where an object is on its way to.
 #[derive(Clone)]
@@ -52,14 +52,19 @@ impl Target {
         parts: impl Stream<Item = Result<Item>> + Send,
     ) -> Result<Pending> {
         let mut parts = pin!(parts);
-        let first = op.guard(async { parts.next().await.unwrap_or_else(|| Err(ended())) }).await?;
+        let first = op.guard_waiting(async { parts.next().await.unwrap_or_else(|| Err(ended())) }).await?;
         if first.last {
             return Ok(Pending::Put(Watched::new(first.body)));
         }
         op.stage("begin upload");
         let upload = AbortOnDrop(Some(op.guard(self.store.begin(&self.key, &self.info)).await?));
         op.stage("send parts");
-        let sent = op.guard(send_parts(upload.get(), concurrency, first, parts)).await;
+        let sending = send_parts(op, upload.get(), concurrency, first, parts);
+        let sent = match op.kind() {
+            // A host may push as slowly as it likes: only a part under way must move.
+            OpKind::Writer => op.guard_waiting(sending).await,
+            _ => op.guard(sending).await,
+        };
         match sent {
             Ok(()) => Ok(Pending::Upload(upload.keep())),
             Err(e) => {
@@ -78,6 +83,7 @@ impl Target {
 }
 
 async fn send_parts(
+    op: &Op,
     upload: &dyn Upload,
     concurrency: usize,
     first: Item,
@@ -90,7 +96,7 @@ async fn send_parts(
         let last = item.last;
         running.push(Box::pin(async move {
             let _slot = item.slot;
-            upload.put_part(item.number, item.offset, item.body).await
+            op.guard(upload.put_part(item.number, item.offset, item.body)).await
         }));
         while running.len() >= concurrency || last {
             match running.next().await {
