@@ -7,7 +7,7 @@ use super::{
     outlet::{self, Inlet, Outlet},
     parts::Cutter,
     plan::{Plan, most_stored},
-    seal::{About, Seal},
+    seal::Seal,
     segment::{IfExists, Receipt, Segment},
     source::{OpenSource, attachment_len, load_attachment},
     streamed::{SharedPart, Streamed, identity_of},
@@ -77,7 +77,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
         }
     }
 
-    let target = Target { store: ctx.store.clone(), info: ctx.info(id, source.len(), codec), key };
+    let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, Some(source.len())), key };
     match codec {
         Codec::None => {
             let suffix_len = seal.suffix_len(source.len())?;
@@ -89,7 +89,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
                 Ok(Item { number, offset, body: Arc::new(SharedPart(body)), last: number + 1 == count, slot: None })
             }));
             let pending = target.send(&op, plan.concurrency, parts).await?;
-            ctx.commit(&op, &target, pending, if_exists, &|| Box::pin(streamed.tail())).await
+            ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(streamed.tail())).await
         }
         Codec::Zstd => {
             let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
@@ -106,7 +106,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
                 (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e),
                 (Err(e), _) => Err(e),
                 (Ok(pending), Ok(Ok(tail))) => {
-                    ctx.commit(&op, &target, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone())))).await
+                    ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone())))).await
                 },
                 (Ok(pending), Ok(Err(e)) | Err(e)) => {
                     target.abort(pending).await;

@@ -5,7 +5,7 @@
 
 use super::{commit::Identity, segment::Digest};
 use crate::{
-    codec::{Codec, Compressor, checksum::Crc32c},
+    codec::{Codec, Compressor, checksum::{Crc32c, crc32c}},
     error::{Code, Error, Result},
     object::{
         AttachmentEntry, BlockEntry, ContentIdentity, IndexBuilder, Metadata, Mode, ObjectId, Tail, TailBuilder,
@@ -35,8 +35,8 @@ pub(super) struct Seal {
     attachments: Vec<AttachmentEntry>,
     /// The attachments' frames as they will stand in the object.
     frames: Vec<Bytes>,
-    /// CRC32C of the data so far, kept only if the host's digest is one.
-    crc32c: Option<u32>,
+    /// CRC32C of the raw data so far: a writer learns only at its end whether the host has one to compare.
+    crc32c: u32,
 }
 
 impl Seal {
@@ -49,15 +49,14 @@ impl Seal {
             expected: None,
             attachments: Vec::new(),
             frames: Vec::new(),
-            crc32c: None,
+            crc32c: 0,
         })
     }
 
-    /// Says what the host knows: offsets and its own digest. With a CRC32C, this comes before the first block.
+    /// Says what the host knows: offsets and its own digest.
     pub fn expect(&mut self, offsets: Option<(u64, u64)>, expected: Option<Digest>) {
         self.offsets = offsets;
         self.expected = expected;
-        self.crc32c = matches!(expected, Some(Digest::Crc32c(_))).then_some(0);
     }
 
     pub fn about(&self) -> &About {
@@ -90,17 +89,14 @@ impl Seal {
 
     /// Adds a block that is stored as it is.
     pub fn plain_block(&mut self, len: u32, crc32c: u32) -> Result<()> {
-        if let Some(sum) = &mut self.crc32c {
-            *sum = Crc32c::combine(*sum, crc32c, len.into());
-        }
+        self.crc32c = Crc32c::combine(self.crc32c, crc32c, len.into());
         self.index.push(BlockEntry { raw_len: len, stored_len: len, crc32c, records: None })
     }
 
     /// Adds a block whose raw bytes are at hand.
     pub fn block(&mut self, entry: BlockEntry, raw: &[u8]) -> Result<()> {
-        if let Some(sum) = &mut self.crc32c {
-            *sum = Crc32c::combine(*sum, crate::codec::checksum::crc32c(raw), raw.len() as u64);
-        }
+        let sum = if self.about.codec == Codec::None { entry.crc32c } else { crc32c(raw) };
+        self.crc32c = Crc32c::combine(self.crc32c, sum, raw.len() as u64);
         self.index.push(entry)
     }
 
@@ -113,7 +109,7 @@ impl Seal {
             expected: None,
             attachments: self.attachments.clone(),
             frames: self.frames.clone(),
-            crc32c: None,
+            crc32c: 0,
         };
         let mut rest = data_len;
         while rest > 0 {
@@ -126,10 +122,10 @@ impl Seal {
 
     /// Compares with the host's digest.
     fn check(&self, crc64: u64) -> Result<()> {
-        let (name, found, wanted) = match (self.expected, self.crc32c) {
-            (Some(Digest::Crc32c(wanted)), Some(found)) => ("CRC32C", found.into(), wanted.into()),
-            (Some(Digest::Crc64Nvme(wanted)), _) => ("CRC-64/NVME", crc64, wanted),
-            _ => return Ok(()),
+        let (name, found, wanted) = match self.expected {
+            Some(Digest::Crc32c(wanted)) => ("CRC32C", self.crc32c.into(), u64::from(wanted)),
+            Some(Digest::Crc64Nvme(wanted)) => ("CRC-64/NVME", crc64, wanted),
+            None => return Ok(()),
         };
         if found == wanted {
             return Ok(());

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     engine::{Call, Class, Engine, Op, OpKind, Reservation},
     error::{Code, Error, Result},
-    object::{Append, Mode, ObjectId, RecordBlockBuilder},
-    store::Key,
+    object::{Append, Mode, ObjectId, RecordBlockBuilder, Tail},
+    store::{BoxFuture, Key},
 };
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
@@ -234,8 +234,10 @@ impl Writer {
                 let Some(open) = open else { return Ok(()) };
                 op.stage("abort");
                 shared.op.cancel();
-                if let Ok(Ok(pending)) = op.guard_deadline_only(async { Ok(open.upload.await) }).await? {
-                    open.target.abort(pending).await;
+                let Open { upload, target, outlet, .. } = *open;
+                drop(outlet);
+                if let Ok(Ok(pending)) = op.guard_deadline_only(async { Ok(upload.await) }).await? {
+                    target.abort(pending).await;
                 }
                 Ok(())
             }
@@ -351,7 +353,7 @@ impl Shared {
         open.outlet.give(slot).map_err(Fault::Fatal)
     }
 
-    async fn commit(self: Arc<Self>, op: Op, mut open: Box<Open>, finish: Finish) -> Result<Receipt> {
+    async fn commit(self: Arc<Self>, op: Op, open: Box<Open>, finish: Finish) -> Result<Receipt> {
         let Finish { attachments, offsets, expected } = finish;
         op.stage("read the attachments");
         let loaded = self.load(&op, attachments, expected).await;
@@ -363,35 +365,7 @@ impl Shared {
                 return Err(e);
             }
         };
-        let done = async {
-            op.stage("encode the end");
-            let (mut open, parts, tail) = blocking(&op, move || {
-                open.close()?;
-                let seal = open.encoder.seal();
-                seal.expect(offsets, expected);
-                for (name, raw) in attachments {
-                    seal.attach(&name, raw)?;
-                }
-                let content = (self.mode == Mode::Records).then(|| open.records.content());
-                let (parts, tail) = open.encoder.finish(content)?;
-                Ok((open, parts, tail))
-            })
-            .await?;
-            op.stage("send the end");
-            for part in parts {
-                op.guard(open.outlet.ready()).await?;
-                open.outlet.send(part)?;
-            }
-            let Open { upload, outlet, target, if_exists, id, memory, .. } = *open;
-            drop(outlet);
-            let pending = op.guard(async { upload.await.map_err(ended_early)? }).await?;
-            let receipt = self
-                .ctx
-                .commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone()))))
-                .await;
-            drop(memory);
-            receipt
-        };
+        let done = self.clone().finish(&op, open, offsets, expected, attachments);
         let done = done.await.map_err(|e| e.context(format_args!("writer of {}", self.key)));
         let over = match &done {
             Ok(_) => over("it was committed"),
@@ -401,6 +375,49 @@ impl Shared {
         // Ends the upload if it still runs; what it sent is aborted by it.
         self.op.cancel();
         done
+    }
+}
+
+impl Shared {
+    /// Encodes and sends the end of the segment, and commits it.
+    async fn finish(
+        self: Arc<Self>,
+        op: &Op,
+        open: Box<Open>,
+        offsets: Option<(u64, u64)>,
+        expected: Option<Digest>,
+        attachments: Vec<(String, Bytes)>,
+    ) -> Result<Receipt> {
+        op.stage("encode the end");
+        let Open { mut encoder, mut outlet, upload, target, if_exists, id, mut records, mut block, memory, .. } = *open;
+        let (mut outlet, parts, tail) = blocking(op, move || {
+            // In byte mode the open block is in `block` already.
+            let span = if encoder.mode() == Mode::Records { records.finish(&mut block) } else { None };
+            if !block.is_empty() {
+                encoder.block(&block, span)?;
+                outlet.send_full(&mut encoder)?;
+            }
+            let content = (encoder.mode() == Mode::Records).then(|| records.content());
+            let seal = encoder.seal();
+            seal.expect(offsets, expected);
+            for (name, raw) in attachments {
+                seal.attach(&name, raw)?;
+            }
+            let (parts, tail) = encoder.finish(content)?;
+            Ok((outlet, parts, tail))
+        })
+        .await?;
+        op.stage("send the end");
+        for part in parts {
+            op.guard_waiting(outlet.ready()).await?;
+            outlet.send(part)?;
+        }
+        drop(outlet);
+        let pending = op.guard_waiting(async { upload.await.map_err(ended_early)? }).await?;
+        let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
+        let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
+        drop(memory);
+        receipt
     }
 }
 
@@ -494,18 +511,6 @@ impl Open {
             self.outlet.send_full(&mut self.encoder)?;
         }
         self.block.clear();
-        Ok(())
-    }
-
-    /// Encodes what is left of the last block.
-    fn close(&mut self) -> Result<()> {
-        if self.encoder.mode() == Mode::Records {
-            return self.close_record_block();
-        }
-        if !self.block.is_empty() {
-            self.encoder.block(&self.block, None)?;
-            self.outlet.send_full(&mut self.encoder)?;
-        }
         Ok(())
     }
 
