@@ -147,7 +147,12 @@ pub trait ObjectStore: Send + Sync + 'static {
 
     /// Lists keys that begin with `prefix` (any text, not only whole folders) and are greater than
     /// `after`, in byte order, at most `max` (> 0) of them.
-    fn list<'a>(&'a self, prefix: &'a str, after: Option<&'a str>, max: usize) -> BoxFuture<'a, Result<ListPage>>;
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>>;
 }
 
 /// An upload in parts. Dropping it neither commits nor aborts.
