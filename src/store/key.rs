@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Longest key in bytes: S3 allows 1,024 for prefix and key together.
 pub const MAX_KEY: usize = 900;
-/// Longest name between two slashes in bytes: 255 is the limit of common file systems, and a
-/// temporary file's name is 48 bytes longer than the name it will have.
+/// Longest name between two slashes in bytes: common file systems allow 255, those that encrypt names
+/// (eCryptfs) leave fewer, and tools like to append `.part` or `.zst` to what they fetch.
 pub const MAX_NAME: usize = 200;
 /// Begin of the names of files that are not objects yet; no key may use it.
 pub const TEMPORARY: &str = ".seglift-upload-";
