@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 /// fetch stays under it, so several consumers of one place share requests.
 const DIRECT: u64 = 1 << 20;
 /// Memory for pieces on their way from the store: it may hold one and read another.
-const PIECES: usize = 512 << 10;
+pub(super) const PIECES: usize = 512 << 10;
 
 /// How a read treats the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl Launched {
                 Source::Lent => continue,
             };
             match into {
-                Some(range) => range.write(0, &bytes[part])?,
+                Some(mut range) => range.write(0, &bytes[part])?,
                 None => blocks.push(bytes),
             }
         }
@@ -190,7 +190,7 @@ impl Reader {
             let first = page.block_of_raw(at).map_or(0, |block| block.number);
             for block in page.blocks_from(first).take_while(|block| block.raw.start < raw.end) {
                 let part = part_of(&block, &raw);
-                let into = dest.split_to(part.len());
+                let mut into = dest.split_to(part.len());
                 at = block.raw.end;
                 op.progress(part.len() as u64);
                 if let Some(bytes) = self.shared.cached_block(segment.id(), block.number) {
