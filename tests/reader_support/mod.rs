@@ -10,7 +10,6 @@ use parking_lot::Mutex;
 use seglift::{
     Code, Result,
     buf::LentBuf,
-    cache::MemoryCache,
     engine::{Call, CallFlags, Defaults, Engine, EngineOptions, Op, OpKind},
     object::{ObjectId, Tail},
     reader::{ReadOptions, Reader, SegmentRef, Shared},
@@ -134,8 +133,11 @@ impl World {
     pub fn with(options: ReadOptions, script: &str) -> World {
         let memory = Arc::new(MemoryStore::private());
         let store = Tape::new(Arc::new(FaultStore::new(memory, script.parse().unwrap())));
-        let engine = engine();
-        let shared = shared(&engine);
+        World::on(engine(), store, options)
+    }
+
+    pub fn on(engine: Engine, store: Arc<Tape>, options: ReadOptions) -> World {
+        let shared = Shared::of(&engine, false);
         let reader = Reader::new(&engine, shared.clone(), store.clone(), Vec::new(), options);
         World { engine, store, shared, reader, options }
     }
@@ -155,7 +157,8 @@ impl World {
     }
 
     pub fn op(&self, call: &Call) -> Op {
-        self.engine.start(OpKind::Read, "test", call, Defaults::default()).unwrap()
+        let defaults = Defaults { deadline: Some(Duration::from_secs(20)), stall: None };
+        self.engine.start(OpKind::Read, "test", call, defaults).unwrap()
     }
 
     /// Runs `work` with an operation of its own.
@@ -198,9 +201,5 @@ pub fn flagged(set: impl FnOnce(&mut CallFlags)) -> Call {
 }
 
 pub fn engine() -> Engine {
-    Engine::new(EngineOptions::default()).unwrap()
-}
-
-pub fn shared(_engine: &Engine) -> Arc<Shared> {
-    Arc::new(Shared::new(MemoryCache::new(16 << 20), false))
+    Engine::new(EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap()
 }
