@@ -190,7 +190,7 @@ impl Run<'_> {
         let Some(decompressor) = &mut self.decompressor else {
             return Err(Arrival::Block(Error::new(Code::Internal, "a compressed block came without a decompressor")));
         };
-        let decode = || match sink {
+        let mut decode = || match sink {
             Sink::Lent(range) => {
                 range.with_mut(0..block.raw_len(), |raw| tail.decode_block(block, stored, decompressor, raw))??;
                 Ok(Bytes::new())
@@ -203,7 +203,7 @@ impl Run<'_> {
                 Ok(raw.into())
             }
         };
-        let decoded = if block.raw_len() > DECODE_ASIDE { tokio::task::block_in_place(decode) } else { decode() };
+        let decoded = if block.raw_len() > DECODE_ASIDE { tokio::task::block_in_place(&mut decode) } else { decode() };
         decoded.map_err(Arrival::Block)
     }
 }

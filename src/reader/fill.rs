@@ -11,7 +11,7 @@ use super::{
     shared::{Value, page_key},
 };
 use crate::{
-    cache::{CacheKey, Role},
+    cache::{CacheKey, Flight},
     engine::{Class, Op, Reservation},
     error::{Code, Error, Result},
     object::{Block, Page},
@@ -23,12 +23,12 @@ use std::{future::Future, mem, ops::Range, sync::Arc};
 impl Reader {
     /// Memory for what a read does next. Waits for it, up to the operation's deadline.
     pub(super) async fn reserve(&self, op: &Op, bytes: usize) -> Result<Reservation> {
-        self.engine.budget().reserve(Class::Read, bytes, op).await
+        self.engine.budget().reserve(Class::Read, bytes as u64, op).await
     }
 
     /// Memory for what the host will hold. Does not wait: only the host can give some back.
     pub(super) fn lend(&self, bytes: usize) -> Result<Reservation> {
-        self.engine.budget().try_reserve(Class::Lent, bytes)
+        self.engine.budget().try_reserve(Class::Lent, bytes as u64)
     }
 
     /// The value of `key`: from the cache, from whoever is getting it, or from `make`, which gets `need` bytes of
@@ -48,22 +48,22 @@ impl Reader {
         }
         let held = self.reserve(op, need).await?;
         let join = match self.shared.flights.join_or_lead(key) {
-            Role::Join(join) => join,
-            Role::Lead(lead) => {
+            Flight::Join(join) => join,
+            Flight::Lead(lead) => {
                 // Between the first look and this one somebody may have brought it.
                 if let Some(value) = self.shared.cached(&key) {
-                    lead.complete(Ok(value.clone()));
+                    lead.land(Ok(value.clone()));
                     return Ok(value);
                 }
                 let join = lead.join();
                 let (made, deadline) = (make(held), self.options.deadline);
-                self.engine.handle().spawn(async move {
-                    lead.complete(tokio::time::timeout(deadline, made).await.unwrap_or_else(|_| Err(timed_out())));
+                self.engine.spawn_detached(async move {
+                    lead.land(tokio::time::timeout(deadline, made).await.unwrap_or_else(|_| Err(timed_out())));
                 });
                 join
             }
         };
-        op.guard(join).await
+        op.guard(join.landed()).await
     }
 
     /// Index page `n` of the segment.
@@ -156,7 +156,7 @@ impl Reader {
     async fn launch_ahead(self: &Arc<Self>, segment: &Segment, group: Group, how: How) -> bool {
         let need = group.need(segment.tail().codec(), how);
         let Some(_permit) = self.shared.admit_ahead(need) else { return false };
-        let Ok(held) = self.engine.budget().try_reserve(Class::Read, need) else { return false };
+        let Ok(held) = self.engine.budget().try_reserve(Class::Read, need as u64) else { return false };
         // An error comes up again in the read that wants the block, which has somebody to tell.
         self.launch(segment, group, how, held).arrive().await.is_ok()
     }

@@ -144,9 +144,8 @@ impl Shared {
             let Some(at) = entry.position.start.checked_sub(start).map(|at| at as usize) else { break };
             let len = (entry.position.end - entry.position.start) as usize;
             let page = before.get(at..at + len).and_then(|bytes| Page::parse(bytes, tail, n).ok());
-            if let Some(page) = page
-                && let Some(share) = held.split(page.memory())
-            {
+            if let Some(page) = page {
+                let share = held.split(page.memory() as u64);
                 self.keep(page_key(tail.id(), n), Value::Page(Arc::new(page)), share);
             }
         }

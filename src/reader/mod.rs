@@ -195,7 +195,7 @@ impl Reader {
             && let Ok(segment) = segment()
         {
             let reader = self.clone();
-            self.engine.handle().spawn(async move { reader.fetch_ahead(&segment, next).await });
+            self.engine.spawn_detached(async move { reader.fetch_ahead(&segment, next).await });
         }
     }
 }

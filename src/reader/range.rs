@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     buf::LentRange,
-    cache::{Join, Role},
+    cache::{Flight, Join},
     codec::Codec,
     engine::{CallFlags, Op, Reservation},
     error::{Code, Error, Result},
@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 /// fetch stays under it, so several consumers of one place share requests.
 const DIRECT: u64 = 1 << 20;
 /// Memory for pieces on their way from the store: it may hold one and read another.
-const PIECES: usize = 512 << 10;
+pub(super) const PIECES: usize = 512 << 10;
 
 /// How a read treats the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,12 +148,12 @@ impl Launched {
         for Coming { source, part, into } in self.coming {
             let bytes = match source {
                 Source::Here(bytes) => bytes,
-                Source::Flight(join) => block_of(join.await?)?,
+                Source::Flight(join) => block_of(join.landed().await?)?,
                 Source::Own(receiver) => receiver.await.map_err(|_| gone())??,
                 Source::Lent => continue,
             };
             match into {
-                Some(range) => range.write(0, &bytes[part])?,
+                Some(mut range) => range.write(0, &bytes[part])?,
                 None => blocks.push(bytes),
             }
         }
@@ -190,7 +190,7 @@ impl Reader {
             let first = page.block_of_raw(at).map_or(0, |block| block.number);
             for block in page.blocks_from(first).take_while(|block| block.raw.start < raw.end) {
                 let part = part_of(&block, &raw);
-                let into = dest.split_to(part.len());
+                let mut into = dest.split_to(part.len());
                 at = block.raw.end;
                 op.progress(part.len() as u64);
                 if let Some(bytes) = self.shared.cached_block(segment.id(), block.number) {
@@ -263,22 +263,20 @@ impl Reader {
         let whole = part.len() == block.raw_len();
         if how.keep && !(how.direct && whole && into.is_some()) {
             return match self.shared.flights.join_or_lead(key) {
-                Role::Join(join) => (coming(Source::Flight(join), into), None),
-                Role::Lead(lead) => {
+                Flight::Join(join) => (coming(Source::Flight(join), into), None),
+                Flight::Lead(lead) => {
                     // Between the first look and this one somebody may have brought it.
                     if let Some(value) = self.shared.cached(&key) {
-                        lead.complete(Ok(value.clone()));
+                        lead.land(Ok(value.clone()));
                         return (block_of(value).ok().and_then(|bytes| coming(Source::Here(bytes), into)), None);
                     }
                     let join = lead.join();
                     let shared = self.shared.clone();
-                    let share = held.split(block.raw_len());
+                    let share = held.split(block.raw_len() as u64);
                     let sink = Sink::Own(Box::new(move |arrived| {
-                        lead.complete(arrived.map(|bytes| {
+                        lead.land(arrived.map(|bytes| {
                             let value = shared.block_value(bytes);
-                            if let Some(share) = share {
-                                shared.keep(key, value.clone(), share);
-                            }
+                            shared.keep(key, value.clone(), share);
                             value
                         }));
                     }));
@@ -307,10 +305,10 @@ impl Reader {
         let lent = wants.iter().any(|want| matches!(want.sink, Sink::Lent(_)));
         let own = wants.iter().any(|want| matches!(want.sink, Sink::Own(_)));
         let largest = wants.iter().map(|want| want.block.stored_len()).max().unwrap_or(0);
-        let scratch = held.split(largest + PIECES);
+        let scratch = held.split((largest + PIECES) as u64);
         let (mut sender, receiver) = oneshot::channel();
         let (segment, deadline) = (segment.clone(), tokio::time::Instant::now() + self.options.deadline);
-        self.engine.handle().spawn(async move {
+        self.engine.spawn_detached(async move {
             let result = {
                 let mut fetching = std::pin::pin!(fetch(&segment, wants, deadline));
                 tokio::select! {

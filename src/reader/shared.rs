@@ -8,9 +8,9 @@
 
 use super::ahead::Ahead;
 use crate::{
-    cache::{CacheKey, Flights, Kind, MemoryCache},
+    cache::{CacheKey, Flights, Kind, MemoryCache, Place},
     codec::{Codec, Decompressor, checksum},
-    engine::Reservation,
+    engine::{Engine, Reservation},
     error::Result,
     object::{ObjectId, Page, Tail},
 };
@@ -25,6 +25,10 @@ use std::sync::{
 /// and some more. One keeps about 160 KiB.
 const IDLE_DECOMPRESSORS: usize = 8;
 
+/// The part of the cache that may be fetched ahead at one time: what was fetched and not asked for yet must fit the
+/// quarter that the cache keeps for such blocks, or it is gone before its reader comes.
+const AHEAD_SHARE: u64 = 4;
+
 /// What the cache keeps. Immutable; a clone is a counter.
 #[derive(Clone)]
 pub enum Value {
@@ -38,18 +42,20 @@ pub enum Value {
 
 impl Value {
     /// The memory that it holds, in bytes.
-    fn weight(&self) -> usize {
+    fn weight(&self) -> u64 {
         match self {
-            Value::Block(bytes, _) => bytes.len(),
-            Value::Page(page) => page.memory(),
-            Value::Tail(tail) => tail.memory(),
+            Value::Block(bytes, _) => bytes.len() as u64,
+            Value::Page(page) => page.memory() as u64,
+            Value::Tail(tail) => tail.memory() as u64,
         }
     }
 }
 
 /// What all readers of an engine share.
 pub struct Shared {
-    cache: Arc<MemoryCache<Value>>,
+    cache: MemoryCache<Value>,
+    /// Bytes that may be fetched ahead at one time.
+    ahead_limit: usize,
     pub(super) flights: Flights<CacheKey, Value>,
     pub(super) ahead: Ahead,
     /// Raw bytes that are being fetched ahead just now.
@@ -60,16 +66,28 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// For one engine, with its cache. `verify_hits` checks every hit of a block again.
-    pub fn new(cache: Arc<MemoryCache<Value>>, verify_hits: bool) -> Self {
+    /// What the readers of `engine` share, made by the first of them. `verify_hits` (`cache.memory.verify=always`)
+    /// checks every hit of a block again.
+    pub fn of(engine: &Engine, verify_hits: bool) -> Arc<Shared> {
+        engine.extension(|engine| Shared::new(engine, verify_hits))
+    }
+
+    fn new(engine: &Engine, verify_hits: bool) -> Self {
+        let size = engine.options().cache_size;
         Shared {
-            cache,
+            cache: MemoryCache::new(size, engine.budget()),
+            ahead_limit: usize::try_from(size / AHEAD_SHARE).unwrap_or(usize::MAX),
             flights: Flights::new(),
             ahead: Ahead::new(),
             fetching_ahead: AtomicUsize::new(0),
             decompressors: Mutex::default(),
             verify_hits,
         }
+    }
+
+    /// The memory cache, to look at.
+    pub fn cache(&self) -> &MemoryCache<Value> {
+        &self.cache
     }
 
     /// The value in memory, if it is there and still what it was.
@@ -114,25 +132,30 @@ impl Shared {
     /// Keeps `value` if the cache can take it; `held` is the memory that was reserved for it.
     pub(super) fn keep(&self, key: CacheKey, value: Value, mut held: Reservation) {
         let weight = value.weight();
-        if weight <= held.len() {
-            held.shrink_to(weight);
-            self.cache.insert(key, value, held);
+        // A share that came out too small (hostile lengths) cannot stand for the value.
+        if held.bytes() < weight {
+            return;
         }
+        held.shrink_to(weight);
+        let place = match value {
+            Value::Block(..) => Place::Probation,
+            Value::Page(_) | Value::Tail(_) => Place::Protected,
+        };
+        // What the cache cannot take, those who wait for it still get; their copies end with the read.
+        drop(self.cache.insert(key, value, held, place));
     }
 
-    /// Takes `bytes` out of what may be fetched ahead at one time, half of the cache: the other half stays with
-    /// blocks that somebody has asked for. `None` if there is no room.
+    /// Takes `bytes` out of what may be fetched ahead at one time. `None` if there is no room.
     pub(super) fn admit_ahead(self: &Arc<Self>, bytes: usize) -> Option<AheadPermit> {
-        let most = self.cache.capacity() / 2;
         let admitted = self.fetching_ahead.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
-            now.checked_add(bytes).filter(|sum| *sum <= most)
+            now.checked_add(bytes).filter(|sum| *sum <= self.ahead_limit)
         });
         admitted.ok().map(|_| AheadPermit { shared: self.clone(), bytes })
     }
 
     /// The largest window that can be fetched ahead, in bytes.
     pub(super) fn ahead_limit(&self) -> u64 {
-        (self.cache.capacity() / 2) as u64
+        self.ahead_limit as u64
     }
 
     /// What decoding blocks of `codec` takes: an idle decompressor or a new one, nothing without a codec.
