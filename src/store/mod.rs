@@ -1,1 +1,209 @@
-//! store
+//! Where objects live: one trait, one file for each kind of store.
+//!
+//! A store moves bytes and answers precisely; it knows nothing of segments, blocks or records. The
+//! invariant that everything above relies on is [`Commit`]: a store says *done*, *exists*, *certainly
+//! not done* or *cannot know*, and never turns the last into one of the others. Whether "cannot know"
+//! ends well is settled by the writer, which looks at the object.
+//!
+//! Why not a filesystem interface: objects appear whole or not at all, are immutable, and are read by
+//! range; anything richer would promise what object stores cannot keep.
+//!
+//! Every method is cancel-safe by dropping its future, except that [`Upload::commit`] and
+//! [`ObjectStore::put`] may then have committed: callers drop those only to answer `OUTCOME_UNKNOWN`.
+
+use crate::error::{Code, Error, Result};
+use bytes::Bytes;
+use futures_util::Stream;
+use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
+
+#[cfg(feature = "testing")]
+pub mod conformance;
+#[cfg(feature = "testing")]
+pub mod fault;
+mod key;
+mod local;
+mod memory;
+mod open;
+mod parts;
+mod pieces;
+
+pub use key::Key;
+pub use local::LocalStore;
+pub use memory::MemoryStore;
+pub use open::{OpenOptions, fingerprint, open};
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Bytes in pieces, in order, as they arrive; ends after the first error.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A run of bytes of known length on its way to a store, which can be sent again from its first byte.
+pub trait Body: Send + Sync {
+    /// Exact length in bytes of what [`open`](Body::open) yields.
+    fn len(&self) -> u64;
+
+    /// Whether there is nothing to send.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Starts from the first byte, each time it is called. Pieces are at most 256 KiB long where the
+    /// body chooses them. Yields exactly [`len`](Body::len) bytes or ends with an error.
+    fn open(&self) -> ByteStream;
+
+    /// CRC32C of all bytes, known at the latest once a stream was read to its end.
+    fn crc32c(&self) -> Option<u32>;
+}
+
+/// How a commit ended.
+#[derive(Debug)]
+#[must_use]
+pub enum Commit {
+    /// The object is there, durable, and it is ours.
+    Done,
+    /// The key exists already; nothing was changed.
+    Exists,
+    /// Certainly not committed, and nothing is visible under the key.
+    NotDone(Error),
+    /// The request was sent and its result is not known: look.
+    Unknown(Error),
+}
+
+/// What a store keeps beside an object's bytes, as far as it can.
+#[derive(Clone, Debug, Default)]
+pub struct UploadInfo {
+    /// The host's identity: the boundary of all clean-up.
+    pub owner: String,
+    /// The object's UUID in its canonical text form.
+    pub uuid: String,
+    /// More metadata for stores that keep it (`segment_bytes`, `codec`), name and value.
+    pub user: Vec<(&'static str, String)>,
+}
+
+/// Which bytes of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GetRange {
+    /// From `start` up to, not including, `end`; not empty.
+    Range(Range<u64>),
+    /// The last `n` bytes, or the whole object where it is shorter; `n > 0`.
+    Suffix(u64),
+}
+
+impl GetRange {
+    /// The bytes that this means in an object of `object_len` bytes: `OUT_OF_RANGE` where a range starts
+    /// at or after the end, `INVALID_ARGUMENT` where it asks for nothing. A suffix of an empty object is
+    /// its zero bytes.
+    pub fn within(&self, object_len: u64) -> Result<Range<u64>> {
+        match *self {
+            GetRange::Range(Range { start, end }) if start >= end => Err(Error::new(
+                Code::InvalidArgument,
+                format!("the range {start}..{end} is empty; ask for a byte at least"),
+            )),
+            GetRange::Range(Range { start, .. }) if start >= object_len => Err(Error::new(
+                Code::OutOfRange,
+                format!("the range starts at byte {start} and the object has {object_len}"),
+            )),
+            GetRange::Range(Range { start, end }) => Ok(start..end.min(object_len)),
+            GetRange::Suffix(0) => Err(Error::new(
+                Code::InvalidArgument,
+                "a suffix of 0 bytes was asked for; ask for a byte at least",
+            )),
+            GetRange::Suffix(n) => Ok(object_len.saturating_sub(n)..object_len),
+        }
+    }
+}
+
+/// The answer to a get: where the bytes stand, and the bytes.
+pub struct Get {
+    /// Length of the whole object in bytes.
+    pub object_len: u64,
+    /// Which bytes of it `body` yields: what was asked for, cut at the object's end.
+    pub range: Range<u64>,
+    /// The bytes, as they arrive. A store checks that they are neither fewer nor more than `range`.
+    pub body: ByteStream,
+}
+
+/// One object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The object's key.
+    pub key: Key,
+    /// Its stored length in bytes.
+    pub len: u64,
+    /// When it was committed, µs since the Unix epoch by the store's clock.
+    pub modified_us: i64,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default)]
+pub struct ListPage {
+    /// Objects in the byte order of their keys.
+    pub entries: Vec<Entry>,
+    /// Whether there is more after the last entry.
+    pub more: bool,
+}
+
+/// What a store can do; everything else it must do.
+#[derive(Clone, Copy, Debug)]
+pub struct Capabilities {
+    /// Creates an object only if the key is free, in one atomic step. Where it cannot, the driver
+    /// looks before and after.
+    pub atomic_create: bool,
+    /// Smallest part but the last, in bytes; 1 where any will do.
+    pub min_part: u64,
+    /// Largest part, and largest object in one [`put`](ObjectStore::put), in bytes.
+    pub max_part: u64,
+    /// Most parts of one upload.
+    pub max_parts: u32,
+}
+
+/// A place for objects. All methods may be called from any number of tasks at once.
+pub trait ObjectStore: Send + Sync + 'static {
+    /// The store's canonical URI without credentials, such as `file:///var/tier`: the same place gives
+    /// the same text, since receipts carry its fingerprint.
+    fn uri(&self) -> &str;
+
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Creates the object in one request, only if the key is free.
+    fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit>;
+
+    /// Starts an upload in parts. Nothing is visible under the key before the commit.
+    fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>>;
+
+    /// Reads a range. A range that starts at or after the object's end is `OUT_OF_RANGE`.
+    fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>>;
+
+    /// The object's length and time, or `NOT_FOUND`.
+    fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>>;
+
+    /// Removes objects; the answers are in the order of the keys. What is not there is success.
+    fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>>;
+
+    /// Lists keys that begin with `prefix` (any text, not only whole folders) and are greater than
+    /// `after`, in byte order, at most `max` (> 0) of them.
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>>;
+}
+
+/// An upload in parts. Dropping it never commits; whether what was uploaded then stays for `reap` (S3) or
+/// goes at once (files, memory) is the store's.
+pub trait Upload: Send + Sync {
+    /// Stores part `number` (from 0), which begins at `offset` of the object. Parts may come in any order
+    /// and at once; sending one again replaces it. All parts but the last are equally long.
+    fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>>;
+
+    /// Makes the object of the parts 0..n (n > 0) visible, durable, and only if the key is free. A missing
+    /// part is `NotDone`. After `Done` and `Exists` the answer stays; whether another try can follow
+    /// `NotDone` is the store's, and a whole new upload always can.
+    fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
+
+    /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.
+    fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>>;
+}
