@@ -148,6 +148,8 @@ mod tests {
         for bytes in [&stored[..stored.len() - 1], &[], &noise(64), &[&stored[..], &stored].concat()] {
             assert_eq!(d.decompress_block(bytes, &mut [0; 1000]).unwrap_err().code(), Code::Corrupt);
         }
+        let two = [&stored[..], &stored].concat();
+        assert!(d.decompress_block(&two, &mut [0; 2000]).is_err(), "a block is one frame, not two");
     }
 
     #[test]
