@@ -4,7 +4,7 @@
 mod reader_support;
 
 use reader_support::{
-    Put, World, flagged,
+    Put, Tape, World, flagged,
     format::{BLOCK, Recipe, Source, mixed, records},
     options, until,
 };
@@ -12,9 +12,9 @@ use seglift::{
     Code,
     buf::LentBuf,
     codec::Codec,
-    engine::{Call, CallFlags, Cancel},
+    engine::{Call, CallFlags, Cancel, Engine, EngineOptions},
     reader::ReadOptions,
-    store::GetRange,
+    store::{GetRange, MemoryStore},
 };
 use std::{sync::Arc, thread, time::Duration};
 
@@ -188,7 +188,9 @@ fn a_reader_that_goes_on_finds_the_next_bytes_in_memory() {
         world.read(&put.with_token, 0, 10_000).unwrap();
         world.read(&put.with_token, 10_000, 10_000).unwrap();
         let (mut dest, flags) = (vec![0; 100_000], CallFlags::default());
-        until(|| world.reader.try_read_cached(&put.with_token, 400_000, &mut dest, &flags).unwrap().is_some());
+        until(|| {
+            world.reader.try_read_cached(&put.with_token, 400_000, &mut dest, &flags).unwrap().is_some()
+        });
         assert!(dest == flat[400_000..500_000]);
     }
 }
@@ -214,7 +216,16 @@ fn a_reader_that_jumps_is_not_fetched_ahead_of() {
 
 #[test]
 fn a_hundred_reads_at_once_stay_within_the_budget_and_all_end() {
-    let world = Arc::new(World::with(ReadOptions { fetch_size: MIB, ..options() }, ""));
+    let tight = EngineOptions {
+        threads: 2,
+        memory_budget: 16 << 20,
+        lent_limit: 4 << 20,
+        cache_size: 4 << 20,
+        ..Default::default()
+    };
+    let store = Tape::new(Arc::new(MemoryStore::private()));
+    let world = World::on(Engine::new(tight).unwrap(), store, ReadOptions { fetch_size: MIB, ..options() });
+    let world = Arc::new(world);
     let (put, flat) = bytes(&world, Codec::Zstd, 4 * MIB);
     let flat = Arc::new(flat);
     let readers: Vec<_> = (0..100usize)
@@ -222,7 +233,9 @@ fn a_hundred_reads_at_once_stay_within_the_budget_and_all_end() {
             let (world, r, flat) = (world.clone(), put.with_token.clone(), flat.clone());
             thread::spawn(move || {
                 let (offset, call) = ((i * 37_777) % (3 * MIB), flagged(|f| f.no_cache = i % 2 == 0));
-                assert!(world.read_with(&call, &r, offset as u64, MIB).unwrap() == flat[offset..offset + MIB]);
+                assert!(
+                    world.read_with(&call, &r, offset as u64, MIB).unwrap() == flat[offset..offset + MIB]
+                );
             })
         })
         .collect();

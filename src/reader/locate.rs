@@ -51,7 +51,8 @@ impl Reader {
     pub(super) fn place_of(&self, token: &Token) -> Result<&Place> {
         self.places.iter().find(|place| place.fingerprint == token.store_fingerprint).ok_or_else(|| {
             let own = self.places[0].store.uri();
-            let what = format!("the receipt was given by another store than {own}; add its URI to store.previous");
+            let what =
+                format!("the receipt was given by another store than {own}; add its URI to store.previous");
             Error::new(Code::WrongStore, what)
         })
     }

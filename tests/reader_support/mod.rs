@@ -14,8 +14,8 @@ use seglift::{
     object::{ObjectId, Tail},
     reader::{ReadOptions, Reader, SegmentRef, Shared},
     store::{
-        BoxFuture, Body, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, MemoryStore, ObjectStore, Upload,
-        UploadInfo, conformance, fault::FaultStore, fingerprint,
+        Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, MemoryStore, ObjectStore,
+        Upload, UploadInfo, conformance, fault::FaultStore, fingerprint,
     },
 };
 use std::{sync::Arc, time::Duration};
@@ -140,6 +140,10 @@ impl World {
         let shared = Shared::of(&engine, false);
         let reader = Reader::new(&engine, shared.clone(), store.clone(), Vec::new(), options);
         World { engine, store, shared, reader, options }
+    }
+
+    pub fn store_uri(&self) -> &str {
+        self.store.uri()
     }
 
     /// Assembles and stores an object under `key`.
