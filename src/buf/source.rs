@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 enum Memory {
-    Lent(NonNull<u8>, usize),
+    Lent(NonNull<u8>),
     Owned(Bytes),
 }
 
@@ -36,7 +36,7 @@ impl LentSource {
     /// initialised bytes, and nobody writes it. (If it is never revoked, then until all clones are gone.)
     pub unsafe fn new(start: *const u8, len: usize) -> LentSource {
         let start = NonNull::new(start.cast_mut()).unwrap_or(NonNull::dangling());
-        LentSource::of(Memory::Lent(start, len), len)
+        LentSource::of(Memory::Lent(start), len)
     }
 
     /// The same face for bytes of our own.
@@ -84,7 +84,7 @@ impl LentSource {
         match &*self.0.memory.read() {
             None => Err(Error::new(Code::Closed, "the source was given back; nothing was read from it")),
             Some(Memory::Owned(bytes)) => Ok(f(&bytes[range])),
-            Some(Memory::Lent(start, _)) => {
+            Some(Memory::Lent(start)) => {
                 // SAFETY: the range is within (checked above), and the memory is there and unchanged while
                 // the lock is held, because `revoke` takes it exclusively.
                 let bytes =

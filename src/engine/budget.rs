@@ -32,7 +32,7 @@
 
 use super::op::Op;
 use crate::error::{Code, Error, Result};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::fmt;
@@ -108,6 +108,8 @@ struct State {
     reclaim: Vec<Weak<dyn Reclaim>>,
     /// Somebody asks the cache to yield; whoever else finds it too small need not.
     reclaiming: bool,
+    /// Somebody came by meanwhile: the cache may hold more than it did.
+    reclaim_again: bool,
     peak: u64,
     waits: u64,
     wait_ns: u64,
@@ -249,22 +251,19 @@ impl Budget {
         self.check_possible(class, bytes)?;
         let mut state = self.0.state.lock();
         loop {
-            let refused = match state.line.iter().any(|w| w.class == class)
-                || (class == Class::Cache && !state.line.is_empty())
-            {
+            let refused = match self.0.is_barred(&state, class, bytes) {
                 true => Some(Refused::Line),
                 false => self.0.refusal(&state, class, bytes),
             };
-            let missing = match refused {
+            let freed = match refused {
                 None => return Ok(self.0.take(&mut state, class, bytes)),
-                Some(Refused::Sum(missing)) if class != Class::Cache && state.line.is_empty() => missing,
+                // The cache does not displace itself.
+                Some(Refused::Sum(missing)) if class != Class::Cache && state.held.of(Class::Cache) > 0 => {
+                    let yielders = state.reclaim.clone();
+                    MutexGuard::unlocked(&mut state, || reclaim(&yielders, missing))
+                }
                 Some(_) => 0,
             };
-            if missing == 0 || state.held.of(Class::Cache) == 0 {
-                return Err(self.0.busy(&state, class, bytes));
-            }
-            let yielders = state.reclaim.clone();
-            let freed = parking_lot::MutexGuard::unlocked(&mut state, || reclaim(&yielders, missing));
             if freed == 0 {
                 return Err(self.0.busy(&state, class, bytes));
             }
@@ -337,6 +336,17 @@ impl Inner {
         (sum > self.limit).then(|| Refused::Sum(sum - self.limit))
     }
 
+    /// Whether somebody in the line goes before a request that came just now.
+    fn is_barred(&self, state: &State, class: Class, bytes: u64) -> bool {
+        let within_floor = class != Class::Lent && state.held.of(class) + bytes <= self.floor;
+        state.line.iter().any(|waiter| {
+            class == Class::Cache
+                || waiter.class == class
+                || (!within_floor
+                    && !matches!(self.refusal(state, waiter.class, waiter.bytes), Some(Refused::Class)))
+        })
+    }
+
     fn take(self: &Arc<Self>, state: &mut State, class: Class, bytes: u64) -> Reservation {
         *state.held.of_mut(class) += bytes;
         state.peak = state.peak.max(state.held.sum());
@@ -393,14 +403,19 @@ impl Inner {
         let mut state = self.state.lock();
         loop {
             let missing = self.grant(&mut state, &mut granted);
-            if missing == 0 || state.reclaiming || state.held.of(Class::Cache) == 0 {
+            if missing == 0 || state.held.of(Class::Cache) == 0 {
+                break;
+            }
+            if state.reclaiming {
+                state.reclaim_again = true;
                 break;
             }
             state.reclaiming = true;
+            state.reclaim_again = false;
             let yielders = state.reclaim.clone();
-            let freed = parking_lot::MutexGuard::unlocked(&mut state, || reclaim(&yielders, missing));
+            let freed = MutexGuard::unlocked(&mut state, || reclaim(&yielders, missing));
             state.reclaiming = false;
-            if freed == 0 {
+            if freed == 0 && !state.reclaim_again {
                 break;
             }
         }

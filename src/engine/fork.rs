@@ -8,7 +8,9 @@
 //! generation that it was made in knows with one relaxed load whether it is still at home.
 //!
 //! Trade-off: children that do not run `pthread_atfork` handlers (`vfork`, a raw `clone`) are not noticed.
-//! They may call nothing but `exec` anyway.
+//! They may call nothing but `exec` anyway. And what is made in the child still shares the allocator and the
+//! lock library with the parent's threads: a fork in the very moment that one of these holds an internal lock
+//! of them leaves it locked. glibc's allocator knows of forks; for the locks this is a matter of nanoseconds.
 //!
 //! A named leaf of `unsafe`: one call into libc, and one pointer that is leaked on purpose.
 
