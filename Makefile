@@ -1,0 +1,91 @@
+# seglift: `make run` shows it at work, `make test` proves it. `make help` lists the rest.
+#
+# Everything is built with one Cargo profile, and for all tests with one set of features, so that
+# the library is compiled once per kind. GNU make 3.81 is enough.
+
+CARGO    ?= cargo
+CC       ?= cc
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+# Programs of this tree; scripts and tests get them by name.
+export CARGO CC
+export FEATURES = --features testing
+# full: the long tests run at their real sizes. quick: the same tests, small.
+export SCALE ?= quick
+
+# ---- what `make test` runs: TARGET:MINUTES, the budget on two cores; adding a target is one line
+SUITE :=
+SUITE += test-scripts:1
+SUITE += lint:8
+SUITE += test-rust:15
+SUITE += test-c:8
+
+RUN_TOOLS  = cc rust
+TEST_TOOLS = make cc c++ rust python3 zstd valgrind pkg-config cmake
+
+.DEFAULT_GOAL := help
+
+## run: see it work: a small C broker tiers 200 MiB to file:// and reads everything back
+run:
+	@scripts/check-tools.sh $(RUN_TOOLS)
+	@FEATURES= scripts/run.sh
+
+## test: every test and lint; ends with the sum of the individual tests
+test:
+	@scripts/check-tools.sh $(TEST_TOOLS) || { echo "0 passed, 1 failed"; exit 1; }
+	@MAKE='$(MAKE)' scripts/run-suite.sh $(SUITE)
+
+## test-rust: unit tests, integration tests and the examples in the documentation
+test-rust:
+	$(CARGO) test --release --locked --no-fail-fast $(FEATURES)
+
+## test-c: the C ABI, minibroker and the installed files, from C's side
+test-c: lib-testing
+	@status=0; for runner in $(wildcard $(C_RUNNERS)); do python3 $$runner || status=1; done; exit $$status
+
+# Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
+C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py
+
+## test-scripts: the counting of tests and the look for tools
+test-scripts:
+	@scripts/test/scripts-test.sh
+
+## test-long: all tests at their full sizes (hours)
+test-long:
+	@$(MAKE) --no-print-directory test SCALE=full
+
+## lint: formatting, clippy, licenses and sources of the dependencies
+lint:
+	@scripts/lint.sh
+
+## bless: write the generated files anew: header, docs/configuration.md, docs/metrics.md, goldens
+bless:
+	SEGLIFT_BLESS=1 $(CARGO) test --release --locked $(FEATURES) --tests
+
+## install: library, header, loader, command, pkg-config and CMake files into DESTDIR and PREFIX
+install:
+	$(CARGO) build --release --locked
+	@scripts/install.sh target/release '$(DESTDIR)' '$(PREFIX)'
+
+## dist: an optimized tarball for this platform in target/dist
+dist:
+	$(CARGO) build --profile dist --locked
+	@scripts/dist.sh
+
+## clean: remove everything that was built
+clean:
+	$(CARGO) clean
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+lib-testing:
+	@$(CARGO) build --release --locked $(FEATURES)
+
+# For .ci/run, which may install tools before `make test` looks for them.
+print-test-tools:
+	@echo $(TEST_TOOLS)
+
+.PHONY: run test test-rust test-c test-scripts test-long lint bless install dist clean help \
+	lib-testing print-test-tools
