@@ -28,7 +28,7 @@ TEST_TOOLS = make cc c++ rust python3 zstd valgrind pkg-config cmake
 ## run: see it work: a small C broker tiers 200 MiB to file:// and reads everything back
 run:
 	@scripts/check-tools.sh $(RUN_TOOLS)
-	@FEATURES= scripts/run.sh
+	@MAKE='$(MAKE)' scripts/run.sh
 
 ## test: every test and lint; ends with the sum of the individual tests
 test:
@@ -40,7 +40,7 @@ test-rust:
 	$(CARGO) test --release --locked --no-fail-fast $(FEATURES)
 
 ## test-c: the C ABI, minibroker and the installed files, from C's side
-test-c: lib-testing
+test-c: lib-testing minibroker
 	@status=0; for runner in $(wildcard $(C_RUNNERS)); do python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
@@ -80,6 +80,24 @@ clean:
 help:
 	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
+# ---- minibroker: target/c/minibroker and its client
+
+EXAMPLES   = bindings/c/examples
+C_FLAGS    = -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
+BROKER_SRC = $(EXAMPLES)/minibroker.c $(addprefix $(EXAMPLES)/minibroker/,server.c tier.c journal.c log.c util.c)
+CLIENT_SRC = $(EXAMPLES)/minibroker_client.c $(addprefix $(EXAMPLES)/minibroker/,sha256.c util.c)
+C_HEADERS  = include/seglift.h bindings/c/seglift_loader.h $(wildcard $(EXAMPLES)/minibroker/*.h)
+
+minibroker: target/c/minibroker target/c/minibroker_client
+
+target/c/minibroker: $(BROKER_SRC) $(C_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(BROKER_SRC) -ldl
+
+target/c/minibroker_client: $(CLIENT_SRC) $(C_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(CLIENT_SRC)
+
 lib-testing:
 	@$(CARGO) build --release --locked $(FEATURES)
 
@@ -88,4 +106,4 @@ print-test-tools:
 	@echo $(TEST_TOOLS)
 
 .PHONY: run test test-rust test-c test-scripts test-long lint bless install dist clean help \
-	lib-testing print-test-tools
+	minibroker lib-testing print-test-tools
