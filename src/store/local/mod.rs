@@ -1,0 +1,217 @@
+//! `file:///dir` — each object is the plain file `DIR/KEY`.
+//!
+//! Invariant: under a key there is either nothing or the whole, durable object, and a finished operation leaves
+//! nothing else in DIR. An upload writes to a temporary file in DIR, is made durable, and gets its name with
+//! `link(2)`, which refuses a name that is taken; see [`upload`]. Several processes may use DIR at once.
+//!
+//! Every system call runs on the runtime's blocking pool, in steps of at most 256 KiB of data, so that a cold
+//! disk never stops a runtime thread.
+//!
+//! Trade-off: objects are ordinary files that anyone with the right may read, copy or damage. In return `cp`
+//! and `zstd -d` are all that it takes to get data back without us.
+
+mod delete;
+mod errno;
+mod list;
+mod read;
+mod root;
+mod temporary;
+mod upload;
+
+use super::{
+    Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore, Upload,
+    UploadInfo,
+};
+use crate::error::{Code, Error, Result};
+use root::Root;
+use std::{path::Path, sync::Arc};
+use tokio::task::JoinHandle;
+
+/// A store in a folder.
+pub struct LocalStore {
+    root: Arc<Root>,
+    uri: String,
+}
+
+impl LocalStore {
+    /// Opens the folder `dir` (absolute). With `create` it is created where only its last name is missing.
+    /// Without `fsync` nothing is made durable: faster, and a power failure may lose or damage objects whose
+    /// offload had succeeded. Blocks for a few system calls.
+    ///
+    /// `INVALID_CONFIG` where it is no folder or cannot be created, `PERMISSION_DENIED` where it may not be read.
+    pub fn open(dir: &Path, create: bool, fsync: bool) -> Result<Self> {
+        let sync: root::SyncFn = if fsync { |fd| rustix::fs::fsync(fd) } else { |_| Ok(()) };
+        let root = Root::open(dir, create, sync)?;
+        Ok(Self { uri: super::open::file_uri(root.path()), root: Arc::new(root) })
+    }
+}
+
+impl ObjectStore for LocalStore {
+    fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_create: true, min_part: 1, max_part: i64::MAX as u64, max_parts: u32::MAX }
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            let upload = match upload::begin(self.root.clone(), key.clone(), &info.owner).await {
+                Ok(upload) => upload,
+                Err(e) => return Commit::NotDone(e),
+            };
+            match upload.put_part(0, 0, body).await {
+                Ok(()) => upload.commit().await,
+                Err(e) => {
+                    // What cannot be removed is left to a reap; why the upload failed is the news.
+                    let _ = upload.abort().await;
+                    Commit::NotDone(e)
+                }
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
+        Box::pin(async move {
+            let upload = upload::begin(self.root.clone(), key.clone(), &info.owner).await?;
+            Ok(Box::new(upload) as Box<dyn Upload>)
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
+        Box::pin(read::get(self.root.clone(), key.clone(), range))
+    }
+
+    fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>> {
+        let (root, key) = (self.root.clone(), key.clone());
+        Box::pin(blocking(move || read::head(&root, &key)))
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
+        let (root, count, keys) = (self.root.clone(), keys.len(), keys.to_vec());
+        Box::pin(async move {
+            match blocking(move || Ok(delete::delete(&root, &keys))).await {
+                Ok(answers) => answers,
+                Err(e) => vec![Err(e); count],
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>> {
+        let (root, prefix, after) = (self.root.clone(), prefix.to_owned(), after.map(str::to_owned));
+        Box::pin(blocking(move || list::list(&root, &prefix, after.as_deref(), max)))
+    }
+}
+
+/// Runs `work` on the blocking pool. Dropping the future does not stop work that has begun.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    joined(tokio::task::spawn_blocking(work)).await
+}
+
+/// The result of work on the blocking pool; its panic goes on here.
+async fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
+    match work.await {
+        Ok(result) => result,
+        Err(e) => match e.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(Error::new(Code::Closed, "the engine was shut down while a file was used")),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{root::SyncFn, *};
+    use crate::store::UploadInfo;
+    use rustix::{fd::BorrowedFd, fs::FileType, io::Errno};
+    use std::{fs, sync::atomic::AtomicU32, sync::atomic::Ordering::Relaxed};
+
+    struct Text(&'static str);
+
+    impl Body for Text {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn open(&self) -> crate::store::ByteStream {
+            let bytes = bytes::Bytes::from_static(self.0.as_bytes());
+            Box::pin(futures_util::stream::once(async move { Ok(bytes) }))
+        }
+        fn crc32c(&self) -> Option<u32> {
+            None
+        }
+    }
+
+    fn kind(fd: BorrowedFd<'_>) -> FileType {
+        root::kind(&rustix::fs::fstat(fd).unwrap())
+    }
+
+    /// Commits twice to a store whose disk fails as `sync` says; the answers, and what is left in the folder.
+    fn commit_twice(sync: SyncFn) -> (Commit, Commit, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), false, sync).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (first, second) = runtime.block_on(async {
+            let upload = store.begin(&Key::new("t/k").unwrap(), &UploadInfo::default()).await.unwrap();
+            upload.put_part(0, 0, Arc::new(Text("content"))).await.unwrap();
+            (upload.commit().await, upload.commit().await)
+        });
+        let left = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        (first, second, left.collect())
+    }
+
+    #[test]
+    fn a_failed_fsync_of_the_file_is_not_done_removes_it_and_is_not_tried_again() {
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+            // As a kernel does: the second fsync finds no dirty page any more.
+            FileType::RegularFile if FILES.fetch_add(1, Relaxed) == 0 => Err(Errno::IO),
+            _ => Ok(()),
+        });
+        for answer in [first, second] {
+            assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::Unavailable), "{answer:?}");
+        }
+        assert_eq!(left, [""; 0]);
+        assert_eq!(FILES.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_failed_fsync_of_a_folder_after_the_link_is_unknown_and_keeps_the_object() {
+        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+            FileType::Directory => Err(Errno::IO),
+            _ => Ok(()),
+        });
+        for answer in [first, second] {
+            assert!(matches!(&answer, Commit::Unknown(e) if e.code() == Code::Unavailable), "{answer:?}");
+        }
+        assert_eq!(left, ["t"]);
+    }
+
+    #[test]
+    fn a_commit_makes_the_file_durable_and_then_every_folder_up_to_the_root() {
+        static SYNCED: parking_lot::Mutex<Vec<FileType>> = parking_lot::Mutex::new(Vec::new());
+        let (first, ..) = commit_twice(|fd| {
+            SYNCED.lock().push(kind(fd));
+            Ok(())
+        });
+        assert!(matches!(first, Commit::Done));
+        assert_eq!(*SYNCED.lock(), [FileType::RegularFile, FileType::Directory, FileType::Directory]);
+    }
+
+    #[test]
+    fn a_delete_that_may_not_last_is_no_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), false, |_| Err(Errno::IO)).unwrap();
+        fs::create_dir(dir.path().join("t")).unwrap();
+        fs::write(dir.path().join("t/k"), "x").unwrap();
+        let answers = delete::delete(&root, &["t/k", "missing"].map(|key| Key::new(key).unwrap()));
+        let codes: Vec<_> = answers.into_iter().map(|a| a.err().map(|e| e.code())).collect();
+        assert_eq!(codes, [Some(Code::Unavailable), None]);
+    }
+}
