@@ -84,7 +84,7 @@ help:
 
 EXAMPLES   = bindings/c/examples
 C_FLAGS    = -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
-BROKER_SRC = $(EXAMPLES)/minibroker.c $(addprefix $(EXAMPLES)/minibroker/,server.c tier.c journal.c log.c util.c)
+BROKER_SRC = $(EXAMPLES)/minibroker.c $(addprefix $(EXAMPLES)/minibroker/,server.c tier.c tier_read.c journal.c log.c util.c)
 CLIENT_SRC = $(EXAMPLES)/minibroker_client.c $(addprefix $(EXAMPLES)/minibroker/,sha256.c util.c)
 C_HEADERS  = include/seglift.h bindings/c/seglift_loader.h $(wildcard $(EXAMPLES)/minibroker/*.h)
 

@@ -7,6 +7,7 @@ SCALE=full repeats the crash test more often.
 
 import sys
 
+import test_install  # noqa: F401 (each module registers its tests)
 import test_loader  # noqa: F401
 import test_log  # noqa: F401
 import test_policy  # noqa: F401
