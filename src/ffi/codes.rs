@@ -17,63 +17,63 @@ pub const SEGLIFT_ABI_MINOR: u32 = 0;
 pub type seglift_code = i32;
 
 /// It worked.
-pub const SEGLIFT_OK: seglift_code = 0;
+pub const SEGLIFT_OK: i32 = 0;
 /// A pointer is NULL, a length or a value is out of its range, a string is not UTF-8.
-pub const SEGLIFT_INVALID_ARGUMENT: seglift_code = 1;
+pub const SEGLIFT_INVALID_ARGUMENT: i32 = 1;
 /// A struct carries non-zero bytes that this library does not know: the caller asks for
 /// something that a newer version offers.
-pub const SEGLIFT_UNSUPPORTED_FIELD: seglift_code = 2;
+pub const SEGLIFT_UNSUPPORTED_FIELD: i32 = 2;
 /// The object needs a newer version of seglift.
-pub const SEGLIFT_UNSUPPORTED_VERSION: seglift_code = 3;
+pub const SEGLIFT_UNSUPPORTED_VERSION: i32 = 3;
 /// A setting is unknown, malformed or contradicts another.
-pub const SEGLIFT_INVALID_CONFIG: seglift_code = 4;
+pub const SEGLIFT_INVALID_CONFIG: i32 = 4;
 /// There is no such object, certainly.
-pub const SEGLIFT_NOT_FOUND: seglift_code = 10;
+pub const SEGLIFT_NOT_FOUND: i32 = 10;
 /// The store hides whether the object is missing or forbidden. Never treat it as missing.
-pub const SEGLIFT_NOT_FOUND_OR_DENIED: seglift_code = 11;
+pub const SEGLIFT_NOT_FOUND_OR_DENIED: i32 = 11;
 /// The key exists with another content; nothing was changed.
-pub const SEGLIFT_ALREADY_EXISTS: seglift_code = 12;
+pub const SEGLIFT_ALREADY_EXISTS: i32 = 12;
 /// The bytes do not match their checksum, or the object is not a seglift object.
-pub const SEGLIFT_CORRUPT: seglift_code = 13;
+pub const SEGLIFT_CORRUPT: i32 = 13;
 /// The offset, record or attachment lies outside the segment.
-pub const SEGLIFT_OUT_OF_RANGE: seglift_code = 14;
+pub const SEGLIFT_OUT_OF_RANGE: i32 = 14;
 /// The object is in a cold class and must be restored first.
-pub const SEGLIFT_ARCHIVED: seglift_code = 15;
+pub const SEGLIFT_ARCHIVED: i32 = 15;
 /// The receipt names another store than this driver's.
-pub const SEGLIFT_WRONG_STORE: seglift_code = 16;
+pub const SEGLIFT_WRONG_STORE: i32 = 16;
 /// The source (file, descriptor) of an offload could not be read, or changed while it was.
-pub const SEGLIFT_SOURCE_FAILED: seglift_code = 17;
+pub const SEGLIFT_SOURCE_FAILED: i32 = 17;
 /// No or wrong credentials.
-pub const SEGLIFT_UNAUTHENTICATED: seglift_code = 20;
+pub const SEGLIFT_UNAUTHENTICATED: i32 = 20;
 /// The credentials do not allow this.
-pub const SEGLIFT_PERMISSION_DENIED: seglift_code = 21;
+pub const SEGLIFT_PERMISSION_DENIED: i32 = 21;
 /// The store asks to slow down.
-pub const SEGLIFT_THROTTLED: seglift_code = 22;
+pub const SEGLIFT_THROTTLED: i32 = 22;
 /// The store could not be reached or failed.
-pub const SEGLIFT_UNAVAILABLE: seglift_code = 23;
+pub const SEGLIFT_UNAVAILABLE: i32 = 23;
 /// The deadline or the stall limit passed; nothing was committed.
-pub const SEGLIFT_TIMED_OUT: seglift_code = 24;
+pub const SEGLIFT_TIMED_OUT: i32 = 24;
 /// The caller cancelled; nothing was committed.
-pub const SEGLIFT_CANCELLED: seglift_code = 25;
+pub const SEGLIFT_CANCELLED: i32 = 25;
 /// The commit was sent and its result could not be learnt. Repeat the offload with the same
 /// key to settle it.
-pub const SEGLIFT_OUTCOME_UNKNOWN: seglift_code = 26;
+pub const SEGLIFT_OUTCOME_UNKNOWN: i32 = 26;
 /// The disk or the quota behind the store is full.
-pub const SEGLIFT_NO_SPACE: seglift_code = 27;
+pub const SEGLIFT_NO_SPACE: i32 = 27;
 /// The handle, the queue or the memory budget is in use; try again later.
-pub const SEGLIFT_BUSY: seglift_code = 30;
+pub const SEGLIFT_BUSY: i32 = 30;
 /// The answer needs I/O and the caller asked for none, or a writer is full.
-pub const SEGLIFT_WOULD_BLOCK: seglift_code = 31;
+pub const SEGLIFT_WOULD_BLOCK: i32 = 31;
 /// Memory, threads or descriptors ran out, or the request can never fit the budget.
-pub const SEGLIFT_RESOURCE_EXHAUSTED: seglift_code = 32;
+pub const SEGLIFT_RESOURCE_EXHAUSTED: i32 = 32;
 /// The handle is closed.
-pub const SEGLIFT_CLOSED: seglift_code = 33;
+pub const SEGLIFT_CLOSED: i32 = 33;
 /// The handle was inherited through `fork`; open a new one in the child.
-pub const SEGLIFT_FORKED: seglift_code = 34;
+pub const SEGLIFT_FORKED: i32 = 34;
 /// There is nothing more: the end of a listing or of a batch of records.
-pub const SEGLIFT_END: seglift_code = 35;
+pub const SEGLIFT_END: i32 = 35;
 /// A defect in seglift; the message says where.
-pub const SEGLIFT_INTERNAL: seglift_code = 99;
+pub const SEGLIFT_INTERNAL: i32 = 99;
 
 /// Every code with its Rust twin, in the order of [`Code::ALL`].
 const TWINS: &[(seglift_code, Code)] = &[

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
+    object::Mode,
     reader::Stat,
 };
 use std::{
@@ -46,7 +47,7 @@ impl seglift_info {
             key: printable(stat.key()),
             owner: printable(stat.owner()),
             metadata: stat.metadata().map(|(name, value)| (printable(name), value.to_vec())).collect(),
-            attachments: stat.attachments().iter().map(|a| printable(a.name())).collect(),
+            attachments: stat.attachments().iter().map(|a| printable(&a.entry.name)).collect(),
             stat,
         })
     }
@@ -200,8 +201,9 @@ pub unsafe extern "C" fn seglift_info_summary(
 fn summarize(state: &State) -> seglift_summary {
     let stat = &state.stat;
     let (token_len, token) = receipt::token(stat.token());
-    let (first_offset, last_offset) = stat.offsets().unwrap_or_default();
-    let span = stat.record_span().unwrap_or_default();
+    let offsets = stat.offsets().filter(|_| stat.mode() == Mode::Bytes);
+    let (first, last) = offsets.unwrap_or_default();
+    let span = stat.tail().records();
     seglift_summary {
         size: size_of::<seglift_summary>(),
         uuid: *stat.object_id().as_bytes(),
@@ -216,14 +218,14 @@ fn summarize(state: &State) -> seglift_summary {
         codec: codec_to_c(stat.codec()),
         mode: mode_to_c(stat.mode()),
         created_us: stat.created_us(),
-        first_offset,
-        last_offset,
-        has_offsets: stat.offsets().is_some().into(),
+        first_offset: first as i64,
+        last_offset: last as i64,
+        has_offsets: offsets.is_some().into(),
         format_version: stat.format_version(),
-        first_id: span.first_id,
-        last_id: span.last_id,
-        first_time_us: span.first_time,
-        last_time_us: span.last_time,
+        first_id: span.map_or(0, |s| s.first_id),
+        last_id: span.map_or(0, |s| s.last_id),
+        first_time_us: span.map_or(0, |s| s.min_time),
+        last_time_us: span.map_or(0, |s| s.max_time),
         metadata_count: state.metadata.len() as u32,
         attachment_count: state.attachments.len() as u32,
         token_len,
@@ -274,11 +276,11 @@ pub unsafe extern "C" fn seglift_info_attachment(
             out.write(seglift_attachment_info {
                 size: size_of::<seglift_attachment_info>(),
                 name: nth(&state.attachments, i, "attachments")?.as_ptr(),
-                len: found.len(),
-                stored_len: found.stored_len(),
-                codec: codec_to_c(found.codec()),
+                len: found.entry.content.len,
+                stored_len: found.entry.stored_len.into(),
+                codec: codec_to_c(found.entry.codec),
                 reserved0: 0,
-                crc64nvme: found.crc64(),
+                crc64nvme: found.entry.content.crc64,
             });
             Ok(())
         })

@@ -126,7 +126,7 @@ pub struct seglift_segment {
     pub metadata_count: usize,
     /// sizeof(seglift_pair).
     pub metadata_stride: usize,
-    /// With HAS_OFFSETS: the broker's first offset.
+    /// With HAS_OFFSETS: the broker's first offset, not below 0.
     pub first_offset: i64,
     /// With HAS_OFFSETS: the broker's last offset, itself part of the segment.
     pub last_offset: i64,
@@ -164,7 +164,7 @@ pub(super) unsafe fn read(segment: *const seglift_segment) -> Result<Segment> {
         attachments: unsafe { attachments(s.attachments, s.attachment_count, s.attachment_stride) }?,
         // SAFETY: see above.
         metadata: unsafe { metadata(s.metadata, s.metadata_count, s.metadata_stride) }?,
-        offsets: offsets(s.flags, s.first_offset, s.last_offset),
+        offsets: offsets(s.flags, s.first_offset, s.last_offset)?,
         expected: digest(s.expected_kind, s.expected_digest)?,
         if_exists: if_exists(s.if_exists)?,
         look_first: s.flags & SEGLIFT_SEGMENT_LOOK_FIRST != 0,
@@ -282,7 +282,7 @@ pub struct seglift_writer_finish {
     pub flags: u32,
     /// Zero.
     pub reserved0: u32,
-    /// With HAS_OFFSETS: the broker's first offset.
+    /// With HAS_OFFSETS: the broker's first offset, not below 0.
     pub first_offset: i64,
     /// With HAS_OFFSETS: the broker's last offset, itself part of the segment.
     pub last_offset: i64,
@@ -308,13 +308,19 @@ pub(super) unsafe fn finish(finish: *const seglift_writer_finish) -> Result<Fini
     Ok(Finish {
         // SAFETY: see above.
         attachments: unsafe { attachments(f.attachments, f.attachment_count, f.attachment_stride) }?,
-        offsets: offsets(f.flags, f.first_offset, f.last_offset),
+        offsets: offsets(f.flags, f.first_offset, f.last_offset)?,
         expected: digest(f.expected_kind, f.expected_digest)?,
     })
 }
 
-fn offsets(flags: u32, first: i64, last: i64) -> Option<(i64, i64)> {
-    (flags & SEGLIFT_SEGMENT_HAS_OFFSETS != 0).then_some((first, last))
+fn offsets(flags: u32, first: i64, last: i64) -> Result<Option<(u64, u64)>> {
+    if flags & SEGLIFT_SEGMENT_HAS_OFFSETS == 0 {
+        return Ok(None);
+    }
+    match (u64::try_from(first), u64::try_from(last)) {
+        (Ok(first), Ok(last)) => Ok(Some((first, last))),
+        _ => Err(invalid(format!("first_offset {first} or last_offset {last} is below 0"))),
+    }
 }
 
 fn digest(kind: u32, digest: u64) -> Result<Option<Digest>> {
