@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod reader;
+pub mod status;
 pub mod store;
 pub mod writer;
 
