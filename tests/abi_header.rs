@@ -78,8 +78,9 @@ fn on_one_line(header: &str) -> String {
             }
         }
     }
-    let between = |i: usize| i > 0 && short[i].is_empty() && short[i - 1].starts_with("#define SEGLIFT_");
-    let packed = |i: usize| between(i) && short.get(i + 2).is_some_and(|l| l.starts_with("#define SEGLIFT_"));
+    let after_constant = |i: usize| i > 0 && short[i].is_empty() && short[i - 1].starts_with("#define SEGLIFT_");
+    let next = |i: usize| short[i + 1..].iter().find(|l| !l.starts_with(['/', ' ']));
+    let packed = |i: usize| after_constant(i) && next(i).is_some_and(|l| l.starts_with("#define SEGLIFT_"));
     (0..short.len()).filter(|i| !packed(*i)).map(|i| format!("{}\n", short[i])).collect()
 }
 
