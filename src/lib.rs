@@ -7,6 +7,7 @@ pub mod cache;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod driver;
 pub mod engine;
 pub mod error;
 pub mod logging;
@@ -18,4 +19,5 @@ pub mod status;
 pub mod store;
 pub mod writer;
 
+pub use driver::{Driver, Outcome};
 pub use error::{Code, Error, Result};
