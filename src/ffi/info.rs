@@ -276,7 +276,7 @@ pub unsafe extern "C" fn seglift_info_attachment(
             out.write(seglift_attachment_info {
                 size: size_of::<seglift_attachment_info>(),
                 name: nth(&state.attachments, i, "attachments")?.as_ptr(),
-                len: found.entry.content.len,
+                len: found.entry.content.length,
                 stored_len: found.entry.stored_len.into(),
                 codec: codec_to_c(found.entry.codec),
                 reserved0: 0,

@@ -13,9 +13,9 @@ use super::{
     text::{optional, printable, text},
 };
 use crate::{
-    driver::{Driver, ListPage},
-    engine::Call,
+    driver::Driver,
     error::{Code, Error, Result},
+    store::ListPage,
 };
 use parking_lot::Mutex;
 use std::{
@@ -76,12 +76,12 @@ impl Walk {
         let mut progress = self.inner.lock();
         progress.loading = false;
         let page = loaded?;
-        progress.at_end = page.next.is_none();
-        progress.after = page.next;
+        progress.at_end = !page.more;
+        progress.after = page.entries.last().map_or(progress.after.take(), |e| Some(e.key.to_string()));
         progress.page = page
             .entries
             .into_iter()
-            .map(|e| Entry { key: printable(&e.key), object_bytes: e.object_bytes, modified_us: e.modified_us })
+            .map(|e| Entry { key: printable(e.key.as_str()), object_bytes: e.len, modified_us: e.modified_us })
             .collect();
         match progress.page.len() {
             0 => Err(Error::new(Code::End, "the listing is over")),
@@ -148,14 +148,10 @@ pub unsafe extern "C" fn seglift_list_next(
             let place = Place::new(n, 0, "number of entries")?;
             let (State { driver, walk }, call) = (handle::borrow(lister.cast_const())?, call::read(call)?);
             let (prefix, after) = walk.begin()?;
-            place.set(walk.end(load(driver, prefix, after.as_deref(), max, &call))?);
+            place.set(walk.end(driver.list(prefix, after.as_deref(), max, &call))?);
             Ok(())
         })
     }
-}
-
-fn load(driver: &Driver, prefix: &str, after: Option<&str>, max: usize, call: &Call) -> Result<ListPage> {
-    driver.list(prefix, after, max, call)
 }
 
 /// The i-th entry of the page. Errors: OUT_OF_RANGE. Threads: one. Since 1.0.

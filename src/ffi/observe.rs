@@ -94,8 +94,8 @@ fn to_c(line: &Line) -> seglift_log_line {
         size: size_of::<seglift_log_line>(),
         time_us: line.time_us,
         level: line.level as u32,
-        repeated: line.repeated,
-        dropped: line.dropped,
+        repeated: line.repeats.try_into().unwrap_or(u32::MAX),
+        dropped: line.lost,
         text: seglift_bytes::of_text(&line.to_string()),
     }
 }

@@ -8,15 +8,16 @@ use super::{
     queue::seglift_op,
     structs::{Out, c_struct},
 };
-use crate::engine::State;
+use crate::engine::Progress;
+use std::time::Duration;
 
-/// seglift_progress_info.state: no such operation, or it ended long ago.
+/// seglift_progress_info.state: no operation of this engine ever had this id.
 pub const SEGLIFT_PROGRESS_UNKNOWN: u32 = 0;
 /// It waits for memory or a permit.
 pub const SEGLIFT_PROGRESS_QUEUED: u32 = 1;
 /// It runs.
 pub const SEGLIFT_PROGRESS_RUNNING: u32 = 2;
-/// It is over; its completion is or was in its queue.
+/// It is over: its completion is or was in its queue, and the other fields are 0.
 pub const SEGLIFT_PROGRESS_DONE: u32 = 3;
 
 /// How far an operation has come. Since 1.0.
@@ -70,23 +71,26 @@ pub unsafe extern "C" fn seglift_progress(
     unsafe {
         call(err, || {
             let out = Out::required(progress)?;
-            let p = engine::resolve(engine)?.progress(op);
-            let ms = |d: std::time::Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
-            out.write(seglift_progress_info {
+            let engine = engine::resolve(engine)?;
+            let ms = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+            let of = |p: Progress| seglift_progress_info {
                 size: size_of::<seglift_progress_info>(),
-                state: match p.state {
-                    State::Unknown => SEGLIFT_PROGRESS_UNKNOWN,
-                    State::Queued => SEGLIFT_PROGRESS_QUEUED,
-                    State::Running => SEGLIFT_PROGRESS_RUNNING,
-                    State::Done => SEGLIFT_PROGRESS_DONE,
-                },
+                state: if p.queued { SEGLIFT_PROGRESS_QUEUED } else { SEGLIFT_PROGRESS_RUNNING },
                 reserved0: 0,
                 bytes_done: p.bytes_done,
                 bytes_total: p.bytes_total,
                 age_ms: ms(p.age),
                 idle_ms: ms(p.idle),
-            });
+            };
+            out.write(engine.progress(op).map_or_else(|| nothing(engine.knew(op)), of));
             Ok(())
         })
     }
+}
+
+/// The answer for an operation that does not run.
+fn nothing(known: bool) -> seglift_progress_info {
+    let state = if known { SEGLIFT_PROGRESS_DONE } else { SEGLIFT_PROGRESS_UNKNOWN };
+    let size = size_of::<seglift_progress_info>();
+    seglift_progress_info { size, state, reserved0: 0, bytes_done: 0, bytes_total: 0, age_ms: 0, idle_ms: 0 }
 }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     driver::Outcome,
-    engine::{Completion, Engine, Queue},
-    error::{Code, Error, Result},
+    engine::{Completion, Engine, Event, Queue},
+    error::{Code, Error},
 };
 use parking_lot::Mutex;
 use std::{collections::HashMap, ffi::c_void, ptr, sync::Arc};
@@ -53,7 +53,7 @@ pub(super) struct State {
 pub struct seglift_completion {
     /// The library: how many bytes it wrote.
     pub size: usize,
-    /// The id that the submit returned.
+    /// The id that the submit returned; 0 for WRITABLE.
     pub op: seglift_op,
     /// What the submit was given.
     pub user_data: *mut c_void,
@@ -85,7 +85,7 @@ impl State {
     fn to_c(&self, completion: Completion<Outcome>) -> seglift_completion {
         let mut c = seglift_completion {
             size: size_of::<seglift_completion>(),
-            op: completion.op,
+            op: 0,
             user_data: completion.user_data as *mut c_void,
             kind: SEGLIFT_COMPLETION_OPERATION,
             code: SEGLIFT_OK,
@@ -98,8 +98,13 @@ impl State {
             results: ptr::null_mut(),
             report: ptr::null_mut(),
         };
-        let walk = self.listings.lock().remove(&completion.op);
-        let failed = match (completion.result, walk) {
+        let Event::Done { op, result } = completion.event else {
+            c.kind = SEGLIFT_COMPLETION_WRITABLE;
+            return c;
+        };
+        c.op = op;
+        let walk = self.listings.lock().remove(&op);
+        let failed = match (result, walk) {
             (Ok(Outcome::Listed(page)), Some(walk)) => walk.end(Ok(page)).map(|n| c.count = n as u64).err(),
             (Err(e), Some(walk)) => walk.end(Err(e)).err(),
             (Err(e), None) => Some(e),
@@ -121,7 +126,6 @@ fn fill(c: &mut seglift_completion, outcome: Outcome) -> Option<Error> {
         Outcome::Done => {}
         // A page whose lister was never told of it.
         Outcome::Listed(page) => c.count = page.entries.len() as u64,
-        Outcome::Writable => c.kind = SEGLIFT_COMPLETION_WRITABLE,
         Outcome::Read(n) => c.count = n as u64,
         Outcome::Receipt(r) => c.receipt = Box::into_raw(Box::new(receipt::to_c(&r))),
         Outcome::Bytes(bytes) => {
@@ -166,11 +170,12 @@ pub unsafe extern "C" fn seglift_queue_new(
 }
 
 /// A file descriptor that is readable while completions wait: level-triggered, for poll, epoll and kqueue. It belongs
-/// to the queue: do not read, write or close it. -1 for NULL. Threads: any. Since 1.0.
+/// to the queue: do not read, write or close it. -1 if there is none: the queue is NULL, inherited through a fork, or the
+/// process has no descriptor left. Threads: any. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_queue_fd(queue: *const seglift_queue) -> i32 {
     // SAFETY: NULL or a live queue, says the header.
-    quiet(-1, || unsafe { handle::borrow(queue).map_or(-1, |state| state.queue.fd()) })
+    quiet(-1, || unsafe { handle::borrow(queue).and_then(|state| state.queue.fd()).unwrap_or(-1) })
 }
 
 /// Takes up to max completions out, in the order in which they came; waits timeout_ms for the first one (0 = not at
@@ -197,7 +202,7 @@ pub unsafe extern "C" fn seglift_queue_poll(
                 return Err(invalid("out is NULL or not aligned, or max is 0: there is no room for a completion"));
             }
             let state = handle::borrow(queue.cast_const())?;
-            for (i, completion) in state.queue.poll(max, timeout(timeout_ms)?)?.into_iter().enumerate() {
+            for (i, completion) in state.queue.poll(max, Some(timeout(timeout_ms)?))?.into_iter().enumerate() {
                 Out::element(out, i, stride).write(state.to_c(completion));
                 place.set(i + 1);
             }
@@ -220,7 +225,7 @@ pub unsafe extern "C" fn seglift_queue_shutdown(
 }
 
 /// Frees a queue and the completions that nobody polled. NULL is fine.
-/// Errors: BUSY while operations are in flight: shut it down first. Threads: none uses it any more. Since 1.0.
+/// Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none uses it any more. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_queue_free(queue: *mut seglift_queue, err: *mut *mut seglift_error) -> seglift_code {
     // SAFETY: the pointers are as the header asks.

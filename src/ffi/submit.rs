@@ -41,13 +41,13 @@ impl Submit {
     ///
     /// # Safety
     /// The pointers are as the header asks.
-    unsafe fn run(self, start: impl FnOnce(&Call, Slot<Outcome>, usize) -> Result<seglift_op>) -> seglift_code {
+    unsafe fn run(self, start: impl FnOnce(&Call, Slot<Outcome>) -> Result<seglift_op>) -> seglift_code {
         // SAFETY: the caller's promise is ours.
         unsafe {
             panic::call(self.err, || {
                 let place = Place::optional(self.op, 0, "operation's id")?;
                 let (call, queue) = (call::read(self.call)?, handle::borrow(self.queue.cast_const())?);
-                let id = start(&call, queue.queue.reserve()?, self.user_data as usize)?;
+                let id = start(&call, queue.queue.reserve(self.user_data as usize)?)?;
                 if let Some(place) = place {
                     place.set(id);
                 }
@@ -73,8 +73,8 @@ pub unsafe extern "C" fn seglift_offload_segment_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            driver::borrow(driver)?.offload_submit(segment::read(segment)?, call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            driver::borrow(driver)?.offload_submit(segment::read(segment)?, call, slot)
         })
     }
 }
@@ -96,11 +96,11 @@ pub unsafe extern "C" fn seglift_read_range_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             check_blob(buf, len, "buf")?;
             // `buf` has `len` bytes, says the header, and the engine revokes it before it posts the completion.
             let dest = LentBuf::new(buf.cast(), len);
-            driver::borrow(driver)?.read_range_submit(&segment_ref(segment)?, offset, dest, call, slot, user_data)
+            driver::borrow(driver)?.read_range_submit(&segment_ref(segment)?, offset, dest, call, slot)
         })
     }
 }
@@ -120,8 +120,8 @@ pub unsafe extern "C" fn seglift_read_range_bytes_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            driver::borrow(driver)?.read_range_bytes_submit(&segment_ref(segment)?, offset, len, call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            driver::borrow(driver)?.read_range_bytes_submit(&segment_ref(segment)?, offset, len, call, slot)
         })
     }
 }
@@ -142,9 +142,9 @@ pub unsafe extern "C" fn seglift_read_records_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             let (driver, segment) = (driver::borrow(driver)?, segment_ref(segment)?);
-            driver.read_records_submit(&segment, first, max_records, max_bytes, call, slot, user_data)
+            driver.read_records_submit(&segment, first, max_records, max_bytes, call, slot)
         })
     }
 }
@@ -163,9 +163,9 @@ pub unsafe extern "C" fn seglift_read_attachment_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             let (driver, segment) = (driver::borrow(driver)?, segment_ref(segment)?);
-            driver.read_attachment_submit(&segment, text(name, "name")?, call, slot, user_data)
+            driver.read_attachment_submit(&segment, text(name, "name")?, call, slot)
         })
     }
 }
@@ -183,8 +183,8 @@ pub unsafe extern "C" fn seglift_stat_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, slot)
         })
     }
 }
@@ -202,8 +202,8 @@ pub unsafe extern "C" fn seglift_verify_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            driver::borrow(driver)?.verify_submit(&segment_ref(segment)?, call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            driver::borrow(driver)?.verify_submit(&segment_ref(segment)?, call, slot)
         })
     }
 }
@@ -222,8 +222,8 @@ pub unsafe extern "C" fn seglift_delete_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, slot)
         })
     }
 }
@@ -243,12 +243,12 @@ pub unsafe extern "C" fn seglift_list_next_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             let (lister, queue) = (handle::borrow(lister.cast_const())?, handle::borrow(queue.cast_const())?);
             let (prefix, after) = lister.walk.begin()?;
             // Held until the id is known: a poll that is quicker waits for it.
             let mut listings = queue.listings.lock();
-            match lister.driver.list_submit(prefix, after.as_deref(), max, call, slot, user_data) {
+            match lister.driver.list_submit(prefix, after.as_deref(), max, call, slot) {
                 Ok(id) => {
                     listings.insert(id, Arc::clone(&lister.walk));
                     Ok(id)
@@ -274,9 +274,9 @@ pub unsafe extern "C" fn seglift_get_object_range_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             let (driver, key) = (driver::borrow(driver)?, text(key, "key")?);
-            driver.object_range_submit(key, offset, len, call, slot, user_data)
+            driver.object_range_submit(key, offset, len, call, slot)
         })
     }
 }
@@ -295,9 +295,9 @@ pub unsafe extern "C" fn seglift_writer_commit_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
             let state = handle::borrow(writer.cast_const())?;
-            state.writer.commit_submit(segment::finish(finish)?, call, slot, user_data)
+            state.writer.commit_submit(segment::finish(finish)?, call, slot)
         })
     }
 }
@@ -315,8 +315,8 @@ pub unsafe extern "C" fn seglift_writer_abort_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot, user_data| {
-            handle::borrow(writer.cast_const())?.writer.abort_submit(call, slot, user_data)
+        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+            handle::borrow(writer.cast_const())?.writer.abort_submit(call, slot)
         })
     }
 }

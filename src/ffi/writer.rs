@@ -16,7 +16,7 @@ use super::{
 use crate::{
     engine::Call,
     error::Result,
-    writer::{Writer, WriterOptions},
+    writer::{OnWritable, Record, Writer, WriterOptions},
 };
 use std::{
     ffi::{c_char, c_void},
@@ -104,12 +104,15 @@ pub unsafe extern "C" fn seglift_writer_open(
         panic::call(err, || {
             let place = Place::new(writer, ptr::null_mut(), "seglift_writer")?;
             let (driver, call, o) = (driver::borrow(driver)?, call::read(call)?, required(options)?);
-            let opened = driver.writer(read_options(&o)?, &call)?;
             let never_blocks = !o.queue.is_null();
-            if never_blocks {
-                opened.signal(handle::borrow(o.queue.cast_const())?.queue.clone(), o.user_data as usize);
-            }
-            place.set(handle::give(State { writer: opened, never_blocks }));
+            let on_writable = if never_blocks {
+                let signal = handle::borrow(o.queue.cast_const())?.queue.notifier(o.user_data as usize)?;
+                Some(Box::new(move || signal.notify()) as OnWritable)
+            } else {
+                None
+            };
+            let writer = driver.writer(read_options(&o)?, &call, on_writable)?;
+            place.set(handle::give(State { writer, never_blocks }));
             Ok(())
         })
     }
@@ -135,11 +138,8 @@ impl State {
     fn append(&self, record: &seglift_record_in, call: &Call) -> Result<()> {
         // SAFETY: the record came through `structs`, whose caller vouches for its payload.
         let payload = unsafe { blob(record.data, record.len, "seglift_record_in.data") }?;
-        if self.never_blocks {
-            self.writer.try_append(record.id, record.time_us, payload)
-        } else {
-            self.writer.append(record.id, record.time_us, payload, call)
-        }
+        let record = Record { id: record.id, time_us: record.time_us, payload };
+        if self.never_blocks { self.writer.try_append(record) } else { self.writer.append(record, call) }
     }
 }
 
