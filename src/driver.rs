@@ -11,18 +11,14 @@
 use crate::{
     buf::LentBuf,
     clock::SystemClock,
-    config::{Config, Settings},
+    config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
     store::{self, Key, ListPage, ObjectStore, OpenOptions},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// What an asynchronous operation gave.
 #[derive(Debug)]
@@ -81,12 +77,22 @@ impl Driver {
             ahead_max: settings.read_ahead_max as u64,
             deadline: settings.deadline_read,
         };
-        let reader = Reader::new(engine, Shared::of(engine), store.clone(), previous?, read);
+        let reader = Reader::new(
+            engine,
+            Shared::of(engine, settings.cache_memory_verify == CacheVerify::Always),
+            store.clone(),
+            previous?,
+            read,
+        );
         let writer = Arc::new(writer::Context {
             fingerprint: store::fingerprint(store.uri()),
             store: store.clone(),
             engine: engine.clone(),
             settings: settings.clone(),
+            block_size: config
+                .given(config::Scope::Driver)
+                .any(|key| key == "block.size")
+                .then_some(settings.block_size as u32),
             clock: SystemClock::new(),
         });
         let scope = Scope::new(format!("the driver of {}", store.uri()));
@@ -153,14 +159,17 @@ impl Driver {
 
     /// The part of [`read_range`](Driver::read_range) that memory answers: `None` if it cannot, or `WOULD_BLOCK` if the
     /// call is `cached_only`.
-    pub fn read_cached(&self, r: &SegmentRef, offset: u64, dest: &mut [u8], call: &Call) -> Result<Option<usize>> {
+    pub fn read_cached(
+        &self,
+        r: &SegmentRef,
+        offset: u64,
+        dest: &mut [u8],
+        call: &Call,
+    ) -> Result<Option<usize>> {
         self.0.scope.check_open()?;
-        let started = Instant::now();
         let cached = self.0.reader.try_read_cached(r, offset, dest, &call.flags)?;
-        match cached {
-            Some(_) => self.0.engine.note_cached_read(started.elapsed()),
-            None if call.flags.cached_only => return Err(would_block(&r.key)),
-            None => {}
+        if cached.is_none() && call.flags.cached_only {
+            return Err(would_block(&r.key));
         }
         Ok(cached)
     }
@@ -286,7 +295,12 @@ operation! {
 impl Driver {
     /// Opens a streaming writer, which reserves its memory now or is `BUSY`. With `on_writable`, that is called after a
     /// `WOULD_BLOCK`, once there is room.
-    pub fn writer(&self, options: WriterOptions, call: &Call, on_writable: Option<OnWritable>) -> Result<Writer> {
+    pub fn writer(
+        &self,
+        options: WriterOptions,
+        call: &Call,
+        on_writable: Option<OnWritable>,
+    ) -> Result<Writer> {
         self.0.scope.check_open()?;
         let writer = Writer::open(self.0.writer.clone(), options, call, on_writable)?;
         self.0.scope.enter(writer.op())?;
@@ -318,7 +332,9 @@ impl Driver {
         let settings = &self.0.settings;
         let limits = match kind {
             OpKind::Offload | OpKind::Writer => self.0.writer.limits(),
-            OpKind::Read | OpKind::ReadRecords | OpKind::ReadAttachment => Defaults { deadline: Some(settings.deadline_read), stall: None },
+            OpKind::Read | OpKind::ReadRecords | OpKind::ReadAttachment => {
+                Defaults { deadline: Some(settings.deadline_read), stall: None }
+            }
             _ => Defaults { deadline: Some(settings.deadline_other), stall: None },
         };
         let op = self.0.engine.start(kind, what, call, limits)?;
@@ -375,7 +391,10 @@ async fn list(
     max: usize,
 ) -> Result<ListPage> {
     if max == 0 {
-        return Err(Error::new(Code::InvalidArgument, "a page of a listing holds at least one entry; max is 0"));
+        return Err(Error::new(
+            Code::InvalidArgument,
+            "a page of a listing holds at least one entry; max is 0",
+        ));
     }
     op.guard(store.list(&prefix, after.as_deref(), max)).await
 }

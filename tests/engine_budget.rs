@@ -1,7 +1,9 @@
 //! What the memory budget promises.
 
 use seglift::Code;
-use seglift::engine::{Budget, Call, Cancel, Class, Defaults, Engine, EngineOptions, Op, OpKind, Reclaim, Reservation};
+use seglift::engine::{
+    Budget, Call, Cancel, Class, Defaults, Engine, EngineOptions, Op, OpKind, Reclaim, Reservation,
+};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
@@ -17,7 +19,13 @@ fn op(engine: &Engine, deadline_ms: u64) -> Op {
     engine.start(OpKind::Read, "k", &Call::default(), defaults).unwrap()
 }
 
-fn reserve(engine: &Engine, budget: &Budget, class: Class, bytes: u64, ms: u64) -> seglift::Result<Reservation> {
+fn reserve(
+    engine: &Engine,
+    budget: &Budget,
+    class: Class,
+    bytes: u64,
+    ms: u64,
+) -> seglift::Result<Reservation> {
     let (budget, op) = (budget.clone(), op(engine, ms));
     engine.block_on(&op.clone(), async move { budget.reserve(class, bytes, &op).await })
 }
@@ -32,7 +40,9 @@ fn wait_in_line(
     let (tell, told) = std::sync::mpsc::channel();
     let before = budget.stats().waiting;
     let (b, op) = (budget.clone(), op(engine, 20_000));
-    engine.spawn_with(op.clone(), async move { b.reserve(class, bytes, &op).await }, move |r| tell.send(r).unwrap());
+    engine.spawn_with(op.clone(), async move { b.reserve(class, bytes, &op).await }, move |r| {
+        tell.send(r).unwrap()
+    });
     let since = Instant::now();
     while budget.stats().waiting == before {
         assert!(since.elapsed() < Duration::from_secs(5), "it did not have to wait");
@@ -245,7 +255,11 @@ fn a_reservation_can_be_cut_shrunk_and_put_to_another_use() {
     let lent = part.into_class(Class::Lent).unwrap();
     assert_eq!((budget.stats().lent, budget.stats().reads), (4 * MIB, 5 * MIB));
     let refused = all.into_class(Class::Lent).unwrap_err();
-    assert_eq!((refused.class(), budget.stats().reads), (Class::Read, 5 * MIB), "over the limit of what is lent");
+    assert_eq!(
+        (refused.class(), budget.stats().reads),
+        (Class::Read, 5 * MIB),
+        "over the limit of what is lent"
+    );
     drop((lent, refused));
     assert_eq!(budget.stats().used, 0);
 }

@@ -22,17 +22,23 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cache", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     (
         "reader",
-        &["cache", "store", "object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"],
+        &[
+            "cache", "store", "object", "codec", "buf", "engine", "config", "error", "metrics", "logging",
+            "clock",
+        ],
     ),
     (
         "writer",
-        &["cache", "store", "object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"],
+        &[
+            "cache", "store", "object", "codec", "buf", "engine", "config", "error", "metrics", "logging",
+            "clock",
+        ],
     ),
     (
         "driver",
         &[
-            "reader", "writer", "cache", "store", "object", "codec", "buf", "engine", "config", "error", "metrics",
-            "logging", "clock", "policy",
+            "reader", "writer", "cache", "store", "object", "codec", "buf", "engine", "config", "error",
+            "metrics", "logging", "clock", "policy",
         ],
     ),
 ];

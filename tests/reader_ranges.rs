@@ -76,10 +76,17 @@ fn library_memory_holds_the_same_bytes() {
     for codec in KINDS {
         let (world, flat) = (World::new(), mixed(50_000));
         let put = world.put("k", &recipe(codec, 50_000));
-        for (offset, len) in [(0, 10), (4000, 96), (4000, 97), (4096, 4096), (100, 40_000), (49_999, 5), (50_000, 5)] {
+        for (offset, len) in
+            [(0, 10), (4000, 96), (4000, 97), (4096, 4096), (100, 40_000), (49_999, 5), (50_000, 5)]
+        {
             let r = put.with_token.clone();
-            let bytes = world.run(&Call::default(), |reader, op| reader.read_range_bytes(op, r, offset, len)).unwrap();
-            assert!(bytes[..] == flat[offset as usize..flat.len().min((offset + len) as usize)], "{offset}+{len}");
+            let bytes = world
+                .run(&Call::default(), |reader, op| reader.read_range_bytes(op, r, offset, len))
+                .unwrap();
+            assert!(
+                bytes[..] == flat[offset as usize..flat.len().min((offset + len) as usize)],
+                "{offset}+{len}"
+            );
         }
     }
 }

@@ -188,7 +188,9 @@ fn a_reader_that_goes_on_finds_the_next_bytes_in_memory() {
         world.read(&put.with_token, 0, 10_000).unwrap();
         world.read(&put.with_token, 10_000, 10_000).unwrap();
         let (mut dest, flags) = (vec![0; 100_000], CallFlags::default());
-        until(|| world.reader.try_read_cached(&put.with_token, 400_000, &mut dest, &flags).unwrap().is_some());
+        until(|| {
+            world.reader.try_read_cached(&put.with_token, 400_000, &mut dest, &flags).unwrap().is_some()
+        });
         assert!(dest == flat[400_000..500_000]);
     }
 }
@@ -222,7 +224,9 @@ fn a_hundred_reads_at_once_stay_within_the_budget_and_all_end() {
             let (world, r, flat) = (world.clone(), put.with_token.clone(), flat.clone());
             thread::spawn(move || {
                 let (offset, call) = ((i * 37_777) % (3 * MIB), flagged(|f| f.no_cache = i % 2 == 0));
-                assert!(world.read_with(&call, &r, offset as u64, MIB).unwrap() == flat[offset..offset + MIB]);
+                assert!(
+                    world.read_with(&call, &r, offset as u64, MIB).unwrap() == flat[offset..offset + MIB]
+                );
             })
         })
         .collect();

@@ -342,7 +342,8 @@ impl Inner {
         state.line.iter().any(|waiter| {
             class == Class::Cache
                 || waiter.class == class
-                || (!within_floor && !matches!(self.refusal(state, waiter.class, waiter.bytes), Some(Refused::Class)))
+                || (!within_floor
+                    && !matches!(self.refusal(state, waiter.class, waiter.bytes), Some(Refused::Class)))
         })
     }
 

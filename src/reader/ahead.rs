@@ -67,7 +67,9 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub fn new() -> Self {
-        Ahead { shards: std::array::from_fn(|_| Mutex::new(LruCache::unbounded_with_hasher(Default::default()))) }
+        Ahead {
+            shards: std::array::from_fn(|_| Mutex::new(LruCache::unbounded_with_hasher(Default::default()))),
+        }
     }
 
     /// Takes note of a read of `read` (not empty) and says what to fetch ahead of it: a range behind it, inside

@@ -14,7 +14,12 @@ impl Reader {
     ///
     /// `OUT_OF_RANGE`, with the names that there are, if the segment has no such attachment; `CORRUPT`, and
     /// `RESOURCE_EXHAUSTED` where it does not fit `memory.lent.limit`.
-    pub async fn read_attachment(self: Arc<Self>, op: Op, r: SegmentRef, name: String) -> Result<SegmentBytes> {
+    pub async fn read_attachment(
+        self: Arc<Self>,
+        op: Op,
+        r: SegmentRef,
+        name: String,
+    ) -> Result<SegmentBytes> {
         let segment = self.find(&op, &r).await?;
         let Some(attachment) = segment.tail().attachment(&name) else {
             let names: Vec<_> = segment.tail().attachments().iter().map(|a| a.entry.name.as_str()).collect();

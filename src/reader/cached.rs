@@ -35,7 +35,8 @@ impl Reader {
         let place = self.place_of(&token)?;
         let Some(tail) = self.shared.cached_tail(token.id) else { return Ok(None) };
         if (token.tail_crc32c, token.object_len) != (tail.crc32c(), tail.object_len()) {
-            let what = "the receipt's token and the object in memory contradict each other; read by the key alone";
+            let what =
+                "the receipt's token and the object in memory contradict each other; read by the key alone";
             return Err(Error::new(Code::Corrupt, what));
         }
         let raw = clip(tail.segment_len(), offset, dest.len() as u64)?;

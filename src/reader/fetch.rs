@@ -90,7 +90,9 @@ struct Run<'a> {
 impl Run<'_> {
     /// Takes the wanted blocks from the body, one after the other. Leaves in `wants` those that it did not get to.
     async fn receive(&mut self, wants: &mut std::vec::IntoIter<Want>, damaged: &mut Vec<Want>) -> Result<()> {
-        let (Some(first), Some(last)) = (wants.as_slice().first(), wants.as_slice().last()) else { return Ok(()) };
+        let (Some(first), Some(last)) = (wants.as_slice().first(), wants.as_slice().last()) else {
+            return Ok(());
+        };
         let mut body = self.open(first.block.stored.start..last.block.stored.end).await?;
         while let Some(want) = wants.as_mut_slice().first_mut() {
             let arrived = match self.arrive(want, &mut body).await {
@@ -109,7 +111,8 @@ impl Run<'_> {
     }
 
     async fn open(&self, range: Range<u64>) -> Result<Body> {
-        let get = timeout_at(self.deadline, self.segment.get(range)).await.unwrap_or_else(|_| Err(timed_out()))?;
+        let get =
+            timeout_at(self.deadline, self.segment.get(range)).await.unwrap_or_else(|_| Err(timed_out()))?;
         Ok(Body { stream: get.body, piece: Bytes::new(), deadline: self.deadline })
     }
 
@@ -188,11 +191,16 @@ impl Run<'_> {
         let stored: &[u8] = if piece.is_empty() { &self.scratch } else { &piece };
         let tail = self.segment.tail();
         let Some(decompressor) = &mut self.decompressor else {
-            return Err(Arrival::Block(Error::new(Code::Internal, "a compressed block came without a decompressor")));
+            return Err(Arrival::Block(Error::new(
+                Code::Internal,
+                "a compressed block came without a decompressor",
+            )));
         };
         let mut decode = || match sink {
             Sink::Lent(range) => {
-                range.with_mut(0..block.raw_len(), |raw| tail.decode_block(block, stored, decompressor, raw))??;
+                range.with_mut(0..block.raw_len(), |raw| {
+                    tail.decode_block(block, stored, decompressor, raw)
+                })??;
                 Ok(Bytes::new())
             }
             Sink::Own(_) => {
@@ -203,7 +211,8 @@ impl Run<'_> {
                 Ok(raw.into())
             }
         };
-        let decoded = if block.raw_len() > DECODE_ASIDE { tokio::task::block_in_place(&mut decode) } else { decode() };
+        let decoded =
+            if block.raw_len() > DECODE_ASIDE { tokio::task::block_in_place(&mut decode) } else { decode() };
         decoded.map_err(Arrival::Block)
     }
 }
@@ -240,7 +249,8 @@ impl Body {
                 Ok(Some(Err(e))) => return Err(Arrival::Body(e)),
                 Err(_) => return Err(Arrival::Body(timed_out())),
                 Ok(None) => {
-                    let what = "the store's answer ended before the last byte that it had promised; try again";
+                    let what =
+                        "the store's answer ended before the last byte that it had promised; try again";
                     return Err(Arrival::Body(Error::new(Code::Unavailable, what)));
                 }
             };

@@ -58,7 +58,9 @@ impl Reader {
                 let join = lead.join();
                 let (made, deadline) = (make(held), self.options.deadline);
                 self.engine.spawn_detached(async move {
-                    lead.land(tokio::time::timeout(deadline, made).await.unwrap_or_else(|_| Err(timed_out())));
+                    lead.land(
+                        tokio::time::timeout(deadline, made).await.unwrap_or_else(|_| Err(timed_out())),
+                    );
                 });
                 join
             }
@@ -86,12 +88,19 @@ impl Reader {
         };
         match self.fill(op, key, need, fetch).await? {
             Value::Page(page) => Ok(page),
-            Value::Block(..) | Value::Tail(_) => Err(Error::new(Code::Internal, "a page's place held another value")),
+            Value::Block(..) | Value::Tail(_) => {
+                Err(Error::new(Code::Internal, "a page's place held another value"))
+            }
         }
     }
 
     /// The one block that holds `raw`, which is not empty; `None` if it takes several.
-    pub(super) async fn block_that_holds(&self, op: &Op, segment: &Segment, raw: &Range<u64>) -> Result<Option<Block>> {
+    pub(super) async fn block_that_holds(
+        &self,
+        op: &Op,
+        segment: &Segment,
+        raw: &Range<u64>,
+    ) -> Result<Option<Block>> {
         let Some(n) = segment.tail().page_of_raw(raw.start) else { return Ok(None) };
         let block = self.page(op, segment, n).await?.block_of_raw(raw.start);
         Ok(block.filter(|block| raw.end <= block.raw.end))
@@ -168,5 +177,8 @@ async fn fetch_page(segment: &Segment, n: usize) -> Result<Page> {
 }
 
 fn timed_out() -> Error {
-    Error::new(Code::TimedOut, "a request for a tail or an index page had not ended at the deadline of reads (deadline.read)")
+    Error::new(
+        Code::TimedOut,
+        "a request for a tail or an index page had not ended at the deadline of reads (deadline.read)",
+    )
 }

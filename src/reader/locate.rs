@@ -50,7 +50,8 @@ impl Reader {
     pub(super) fn place_of(&self, token: &Token) -> Result<&Place> {
         self.places.iter().find(|place| place.fingerprint == token.store_fingerprint).ok_or_else(|| {
             let own = self.places[0].store.uri();
-            let what = format!("the receipt was given by another store than {own}; add its URI to store.previous");
+            let what =
+                format!("the receipt was given by another store than {own}; add its URI to store.previous");
             Error::new(Code::WrongStore, what)
         })
     }
@@ -75,10 +76,12 @@ impl Reader {
             Ok((collect(get).await?, start, object_len))
         });
         let (suffix, start, object_len) = got.await.map_err(|e| e.context(format_args!("tail of {key}")))?;
-        let not_ours = |e: Error| e.context(format_args!("key \"{key}\" does not hold a whole seglift object"));
+        let not_ours =
+            |e: Error| e.context(format_args!("key \"{key}\" does not hold a whole seglift object"));
         let tail = match locate_tail(&suffix, object_len).map_err(not_ours)? {
             Located::Here { within, position } => {
-                let tail = Arc::new(Tail::parse(&suffix[within.clone()], position, object_len).map_err(not_ours)?);
+                let tail =
+                    Arc::new(Tail::parse(&suffix[within.clone()], position, object_len).map_err(not_ours)?);
                 self.shared.keep_tail(&tail, &suffix[..within.start], start, held);
                 tail
             }

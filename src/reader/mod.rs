@@ -107,7 +107,13 @@ impl Reader {
     ///
     /// `OUT_OF_RANGE` where `offset` lies behind the end (at the end there are 0 bytes), `NOT_FOUND`, `CORRUPT`,
     /// `WRONG_STORE`, and what the store or the budget says.
-    pub async fn read_range(self: Arc<Self>, op: Op, r: SegmentRef, offset: u64, dest: LentBuf) -> Result<usize> {
+    pub async fn read_range(
+        self: Arc<Self>,
+        op: Op,
+        r: SegmentRef,
+        offset: u64,
+        dest: LentBuf,
+    ) -> Result<usize> {
         let segment = self.find(&op, &r).await?;
         let len = u64::try_from(dest.len()).unwrap_or(u64::MAX);
         let raw = clip(segment.tail().segment_len(), offset, len)?;
@@ -125,7 +131,13 @@ impl Reader {
     ///
     /// The errors of [`read_range`](Reader::read_range), and `RESOURCE_EXHAUSTED` where the host holds as much as
     /// `memory.lent.limit` allows.
-    pub async fn read_range_bytes(self: Arc<Self>, op: Op, r: SegmentRef, offset: u64, len: u64) -> Result<SegmentBytes> {
+    pub async fn read_range_bytes(
+        self: Arc<Self>,
+        op: Op,
+        r: SegmentRef,
+        offset: u64,
+        len: u64,
+    ) -> Result<SegmentBytes> {
         let segment = self.find(&op, &r).await?;
         let raw = clip(segment.tail().segment_len(), offset, len)?;
         op.set_total(raw.end - raw.start);
@@ -149,7 +161,9 @@ impl Reader {
         if let Some(whole) = buffer.whole() {
             self.read_into(&op, &segment, raw, whole, How::of(len, &flags)).await?;
         }
-        let bytes = buffer.into_bytes().ok_or_else(|| Error::new(Code::Internal, "a buffer of our own was taken away"))?;
+        let bytes = buffer
+            .into_bytes()
+            .ok_or_else(|| Error::new(Code::Internal, "a buffer of our own was taken away"))?;
         Ok(SegmentBytes::new(bytes, lent))
     }
 
@@ -161,7 +175,13 @@ impl Reader {
     /// Bytes of the object as they are stored, whether it is one of ours or not; fewer than `len` only at its end.
     ///
     /// `OUT_OF_RANGE` where `offset` lies behind the end, `RESOURCE_EXHAUSTED` at the limit of `memory.lent.limit`.
-    pub async fn object_range(self: Arc<Self>, op: Op, key: String, offset: u64, len: u64) -> Result<SegmentBytes> {
+    pub async fn object_range(
+        self: Arc<Self>,
+        op: Op,
+        key: String,
+        offset: u64,
+        len: u64,
+    ) -> Result<SegmentBytes> {
         let key = Key::new(&key)?;
         if len == 0 {
             return Ok(SegmentBytes::empty());
@@ -203,7 +223,8 @@ impl Reader {
 /// The part of `len` bytes from `offset` on that a segment of `segment_len` bytes has.
 fn clip(segment_len: u64, offset: u64, len: u64) -> Result<Range<u64>> {
     if offset > segment_len {
-        let what = format!("offset {offset} lies behind the end of the segment, which has {segment_len} bytes");
+        let what =
+            format!("offset {offset} lies behind the end of the segment, which has {segment_len} bytes");
         return Err(Error::new(Code::OutOfRange, what));
     }
     Ok(offset..segment_len.min(offset.saturating_add(len)))

@@ -143,7 +143,8 @@ pub(super) struct Launched {
 impl Launched {
     /// Waits until all pieces are where they are wanted, and hands out the blocks that were wanted themselves.
     pub async fn arrive(self) -> Result<Vec<Bytes>> {
-        let gone = || Error::new(Code::Unavailable, "the engine shut down while a block was fetched; open it again");
+        let gone =
+            || Error::new(Code::Unavailable, "the engine shut down while a block was fetched; open it again");
         let mut blocks = Vec::new();
         for Coming { source, part, into } in self.coming {
             let bytes = match source {
@@ -167,7 +168,9 @@ impl Launched {
 fn block_of(value: Value) -> Result<Bytes> {
     match value {
         Value::Block(bytes, _) => Ok(bytes),
-        Value::Page(_) | Value::Tail(_) => Err(Error::new(Code::Internal, "a block's place held another value")),
+        Value::Page(_) | Value::Tail(_) => {
+            Err(Error::new(Code::Internal, "a block's place held another value"))
+        }
     }
 }
 
@@ -232,7 +235,13 @@ impl Reader {
 
     /// Claims each piece (in memory by now, on its way for somebody else, ours) and starts requests for ours. Does not
     /// wait, so what is claimed is at once in the hands of the task that brings it.
-    pub(super) fn launch(self: &Arc<Self>, segment: &Segment, group: Group, how: How, mut held: Reservation) -> Launched {
+    pub(super) fn launch(
+        self: &Arc<Self>,
+        segment: &Segment,
+        group: Group,
+        how: How,
+        mut held: Reservation,
+    ) -> Launched {
         let mut launched = Launched { coming: Vec::with_capacity(group.pieces.len()), requests: Vec::new() };
         let mut wants: Vec<Want> = Vec::new();
         for piece in group.pieces {
@@ -268,7 +277,10 @@ impl Reader {
                     // Between the first look and this one somebody may have brought it.
                     if let Some(value) = self.shared.cached(&key) {
                         lead.land(Ok(value.clone()));
-                        return (block_of(value).ok().and_then(|bytes| coming(Source::Here(bytes), into)), None);
+                        return (
+                            block_of(value).ok().and_then(|bytes| coming(Source::Here(bytes), into)),
+                            None,
+                        );
                     }
                     let join = lead.join();
                     let shared = self.shared.clone();

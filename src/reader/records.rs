@@ -210,7 +210,8 @@ impl Batch {
     fn take(&mut self, segment: &Segment, block: &Block, bytes: Bytes, lent: Reservation) -> Result<()> {
         let number = self.blocks.len() as u32;
         for record in segment.tail().record_block(block, &bytes)?.seek(self.from)? {
-            let record = record.map_err(|e| e.context(format_args!("block {} of object {}", block.number, segment.id())))?;
+            let record = record
+                .map_err(|e| e.context(format_args!("block {} of object {}", block.number, segment.id())))?;
             let len = record.payload.len() as u64;
             let one_more = self.records.len() as u64 + 1;
             let fits = one_more <= self.limits.records && self.bytes.saturating_add(len) <= self.limits.bytes;

@@ -79,7 +79,9 @@ impl Segment {
     pub fn damaged(&self, block: &Block) -> Error {
         let Block { number, stored, .. } = block;
         let (id, at, len) = (self.id(), stored.start, stored.end - stored.start);
-        let what = format!("block {number} of object {id} ({len} bytes at {at}) does not match its CRC32C; restore the object");
+        let what = format!(
+            "block {number} of object {id} ({len} bytes at {at}) does not match its CRC32C; restore the object"
+        );
         Error::new(Code::Corrupt, what)
     }
 }
@@ -89,12 +91,18 @@ pub(super) async fn collect(mut get: Get) -> Result<Vec<u8>> {
     let len = get.range.end - get.range.start;
     let mut all = Vec::new();
     usize::try_from(len).ok().and_then(|len| all.try_reserve_exact(len).ok()).ok_or_else(|| {
-        Error::new(Code::ResourceExhausted, format!("no memory for {len} bytes; lower memory.budget or add memory"))
+        Error::new(
+            Code::ResourceExhausted,
+            format!("no memory for {len} bytes; lower memory.budget or add memory"),
+        )
     })?;
     while let Some(piece) = get.body.next().await {
         let piece: Bytes = piece?;
         if piece.len() > all.capacity() - all.len() {
-            return Err(Error::new(Code::Unavailable, "the store's answer is longer than it had promised; try again"));
+            return Err(Error::new(
+                Code::Unavailable,
+                "the store's answer is longer than it had promised; try again",
+            ));
         }
         all.extend_from_slice(&piece);
     }

@@ -205,8 +205,12 @@ impl Run<'_> {
 
     /// Takes the blocks of the oldest request into account.
     async fn settle_one(&mut self) -> Result<()> {
-        let gone = || Error::new(Code::Unavailable, "the engine shut down while blocks were verified; open it again");
-        let Some(blocks) = self.op.guard(async { Ok(self.requests.next().await) }).await? else { return Ok(()) };
+        let gone = || {
+            Error::new(Code::Unavailable, "the engine shut down while blocks were verified; open it again")
+        };
+        let Some(blocks) = self.op.guard(async { Ok(self.requests.next().await) }).await? else {
+            return Ok(());
+        };
         for (block, digest) in blocks.map_err(|_| gone())? {
             self.op.progress((block.stored.end - block.stored.start) as u64);
             match self.report.note(digest)? {

@@ -181,7 +181,10 @@ impl Commitment<'_> {
             Pending::Put(body) => {
                 let put = self.store.put(self.key, self.info, body.clone());
                 if again {
-                    return op.guard_deadline_only(async { Ok(put.await) }).await.or_else(|e| Ok(Commit::Unknown(e)));
+                    return op
+                        .guard_deadline_only(async { Ok(put.await) })
+                        .await
+                        .or_else(|e| Ok(Commit::Unknown(e)));
                 }
                 match op.guard(async { Ok(put.await) }).await {
                     Ok(answer) => Ok(answer),
@@ -194,7 +197,9 @@ impl Commitment<'_> {
                 if !again {
                     op.guard(async { Ok(()) }).await.map_err(NotSent)?;
                 }
-                op.guard_deadline_only(async { Ok(upload.commit().await) }).await.or_else(|e| Ok(Commit::Unknown(e)))
+                op.guard_deadline_only(async { Ok(upload.commit().await) })
+                    .await
+                    .or_else(|e| Ok(Commit::Unknown(e)))
             }
         }
     }
@@ -239,7 +244,8 @@ pub(super) struct Identity {
 
 impl Identity {
     pub fn of(tail: &Tail) -> Identity {
-        let attachments = tail.attachments().iter().map(|a| (a.entry.name.clone(), a.entry.content)).collect();
+        let attachments =
+            tail.attachments().iter().map(|a| (a.entry.name.clone(), a.entry.content)).collect();
         Identity { mode: tail.mode(), content: tail.content(), attachments }
     }
 
@@ -274,9 +280,10 @@ pub(super) fn already_exists(key: &Key, there: &Tail, if_exists: IfExists) -> Er
 /// not one of ours is `ALREADY_EXISTS`.
 pub(super) async fn look(store: &dyn ObjectStore, key: &Key) -> Result<Option<Tail>> {
     let foreign = |e: Error| match e.code() {
-        Code::Corrupt | Code::UnsupportedVersion | Code::OutOfRange => {
-            Error::new(Code::AlreadyExists, format!("key {key} is taken by an object that cannot be read: {e}"))
-        }
+        Code::Corrupt | Code::UnsupportedVersion | Code::OutOfRange => Error::new(
+            Code::AlreadyExists,
+            format!("key {key} is taken by an object that cannot be read: {e}"),
+        ),
         _ => e,
     };
     let (suffix, object_len) = match fetch(store, key, GetRange::Suffix(LOOK)).await {

@@ -57,7 +57,8 @@ impl Encoder {
             }
         };
         let crc32c = self.cutter.push(stored)?;
-        let entry = BlockEntry { raw_len: raw.len() as u32, stored_len: stored.len() as u32, crc32c, records };
+        let entry =
+            BlockEntry { raw_len: raw.len() as u32, stored_len: stored.len() as u32, crc32c, records };
         self.raw_len += raw.len() as u64;
         self.seal.block(entry, raw)
     }

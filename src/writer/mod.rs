@@ -39,7 +39,7 @@ use self::{
 use crate::{
     clock::{Clock, SystemClock},
     codec::Codec,
-    config::Settings,
+    config::{CodecName, Settings},
     engine::{Defaults, Engine, Op},
     error::{Code, Result},
     object::{Metadata, Mode, ObjectId, Tail},
@@ -57,6 +57,8 @@ pub(crate) struct Context {
     pub engine: Engine,
     /// The driver's settings.
     pub settings: Arc<Settings>,
+    /// `block.size` if the host set it; else it follows from each segment's codec.
+    pub block_size: Option<u32>,
     /// The time that objects carry.
     pub clock: SystemClock,
 }
@@ -79,16 +81,19 @@ impl Context {
     }
 
     fn codec(&self) -> Codec {
-        self.settings.codec.into()
+        match self.settings.codec {
+            CodecName::None => Codec::None,
+            CodecName::Zstd => Codec::Zstd,
+        }
     }
 
-    /// Raw bytes of a block, as set or as the codec wants it: a zstd frame needs 256 KiB to compress well; without
-    /// a codec a block is only the unit of verified reading, and small reads want it small.
+    /// Raw bytes of a block, as set, or as the codec wants it: zstd gains little beyond 256 KiB, and without a codec
+    /// small blocks make small reads cheap.
     fn block_size(&self, codec: Codec) -> u32 {
-        match (self.settings.block_size, codec) {
-            (0, Codec::None) => 64 << 10,
-            (0, Codec::Zstd) => 256 << 10,
-            (size, _) => size as u32,
+        match (self.block_size, codec) {
+            (Some(size), _) => size,
+            (None, Codec::None) => 64 << 10,
+            (None, Codec::Zstd) => 256 << 10,
         }
     }
 
@@ -121,8 +126,14 @@ impl Context {
         if_exists: IfExists,
         tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     ) -> Result<Receipt> {
-        let commitment =
-            Commitment { store: target.store.as_ref(), key: &target.key, info: &target.info, id, if_exists, tail };
+        let commitment = Commitment {
+            store: target.store.as_ref(),
+            key: &target.key,
+            info: &target.info,
+            id,
+            if_exists,
+            tail,
+        };
         match commitment.settle(op, &pending).await {
             Ok(Settled::Committed) => Ok(self.receipt(&target.key, &tail().await?, false)),
             Ok(Settled::Existed(there)) => {

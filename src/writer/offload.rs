@@ -81,12 +81,24 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     match codec {
         Codec::None => {
             let suffix_len = seal.suffix_len(source.len())?;
-            let streamed =
-                Streamed::new(source, seal, suffix_len, plan.part_size, ctx.engine.pool().clone(), op.clone())?;
+            let streamed = Streamed::new(
+                source,
+                seal,
+                suffix_len,
+                plan.part_size,
+                ctx.engine.pool().clone(),
+                op.clone(),
+            )?;
             let count = streamed.parts();
             let parts = stream::iter((0..count).map(|number| {
                 let (offset, body) = streamed.part(number);
-                Ok(Item { number, offset, body: Arc::new(SharedPart(body)), last: number + 1 == count, slot: None })
+                Ok(Item {
+                    number,
+                    offset,
+                    body: Arc::new(SharedPart(body)),
+                    last: number + 1 == count,
+                    slot: None,
+                })
             }));
             let pending = target.send(&op, plan.concurrency, parts).await?;
             ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(streamed.tail())).await
@@ -96,18 +108,18 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
             let encoder = Encoder::new(seal, cutter)?;
             let (outlet, inlet) = outlet::channel(plan.slots);
             let runtime = tokio::runtime::Handle::current();
-            let encoding = tokio::task::spawn_blocking(move || encode(source, block_size, encoder, outlet, &runtime));
+            let encoding =
+                tokio::task::spawn_blocking(move || encode(source, block_size, encoder, outlet, &runtime));
             let sent = target.send(&op, plan.concurrency, inlet.items()).await;
-            let encoded = op.guard_deadline_only(async {
-                encoding.await.map_err(ended_early)
-            });
+            let encoded = op.guard_deadline_only(async { encoding.await.map_err(ended_early) });
             match (sent, encoded.await) {
                 // The encoder's own error is the cause, the uploader's its echo.
                 (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e),
                 (Err(e), _) => Err(e),
                 (Ok(pending), Ok(Ok(tail))) => {
-                    ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone())))).await
-                },
+                    ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone()))))
+                        .await
+                }
                 (Ok(pending), Ok(Err(e)) | Err(e)) => {
                     target.abort(pending).await;
                     Err(e)
@@ -123,7 +135,10 @@ fn index_memory(len: u64, block_size: u32) -> u64 {
 }
 
 /// Runs `work` where it may block, and gives up waiting for it when the operation ends.
-pub(super) async fn blocking<T: Send + 'static>(op: &Op, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    op: &Op,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     op.guard(async {
         let done = tokio::task::spawn_blocking(work).await;
         done.map_err(ended_early)?

@@ -36,14 +36,24 @@ pub(super) struct Plan {
 
 impl Plan {
     /// For an upload whose parts are read from their source as they are sent.
-    pub fn streamed(part_setting: u64, concurrency: usize, object_len: u64, caps: &Capabilities) -> Result<Plan> {
+    pub fn streamed(
+        part_setting: u64,
+        concurrency: usize,
+        object_len: u64,
+        caps: &Capabilities,
+    ) -> Result<Plan> {
         let part_size = part_size(part_setting, object_len, caps)?;
         let concurrency = concurrency.min(object_len.div_ceil(part_size).max(1) as usize);
         Ok(Plan { part_size, concurrency, slots: 0, memory: concurrency as u64 * STREAMED })
     }
 
     /// For an upload whose parts lie in memory. `object_len` is the most that it can become.
-    pub fn buffered(part_setting: u64, concurrency: usize, object_len: u64, caps: &Capabilities) -> Result<Plan> {
+    pub fn buffered(
+        part_setting: u64,
+        concurrency: usize,
+        object_len: u64,
+        caps: &Capabilities,
+    ) -> Result<Plan> {
         let wanted = if caps.min_part <= SMALL_PART { part_setting.min(SMALL_PART) } else { part_setting };
         let part_size = part_size(wanted, object_len, caps)?;
         // One more than are sent: it is filled meanwhile. A block that crosses the end of a full part
@@ -79,7 +89,9 @@ pub(super) fn most_stored(raw: u64, block_size: u64, attached: u64, codec: Codec
         Codec::None => raw,
         Codec::Zstd => raw + raw / 128,
     };
-    data.saturating_add(blocks.saturating_mul(256)).saturating_add(attached + attached / 128).saturating_add(1 << 20)
+    data.saturating_add(blocks.saturating_mul(256))
+        .saturating_add(attached + attached / 128)
+        .saturating_add(1 << 20)
 }
 
 #[cfg(test)]

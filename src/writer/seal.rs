@@ -5,11 +5,14 @@
 
 use super::{commit::Identity, segment::Digest};
 use crate::{
-    codec::{Codec, Compressor, checksum::{Crc32c, crc32c}},
+    codec::{
+        Codec, Compressor,
+        checksum::{Crc32c, crc32c},
+    },
     error::{Code, Error, Result},
     object::{
-        AttachmentEntry, BlockEntry, ContentIdentity, IndexBuilder, Metadata, Mode, ObjectId, Tail, TailBuilder,
-        attachment_frame_header,
+        AttachmentEntry, BlockEntry, ContentIdentity, IndexBuilder, Metadata, Mode, ObjectId, Tail,
+        TailBuilder, attachment_frame_header,
     },
 };
 use bytes::Bytes;
@@ -103,7 +106,11 @@ impl Seal {
     /// Length in bytes of what will follow `data_len` plain bytes; it does not depend on what they are.
     pub fn suffix_len(&self, data_len: u64) -> Result<u64> {
         let mut rehearsal = Seal {
-            about: About { metadata: self.about.metadata.clone(), owner: self.about.owner.clone(), ..self.about },
+            about: About {
+                metadata: self.about.metadata.clone(),
+                owner: self.about.owner.clone(),
+                ..self.about
+            },
             index: IndexBuilder::new(self.about.mode, self.about.codec, self.about.block_size)?,
             offsets: self.offsets,
             expected: None,

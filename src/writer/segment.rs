@@ -1,6 +1,10 @@
 //! What a host hands over, and what it gets back.
 
-use crate::{buf::LentSource, codec::Codec, object::{Metadata, Mode, ObjectId}};
+use crate::{
+    buf::LentSource,
+    codec::Codec,
+    object::{Metadata, Mode, ObjectId},
+};
 use bytes::Bytes;
 use std::{fs::File, path::PathBuf};
 

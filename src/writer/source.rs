@@ -32,7 +32,9 @@ impl OpenSource {
                 let file = File::open(&path).map_err(|e| failed(&name, "cannot be opened", &e))?;
                 OpenSource::file(file, offset, len, name)
             }
-            Source::File { file, offset, len } => OpenSource::file(file, offset, len, "the descriptor".to_owned()),
+            Source::File { file, offset, len } => {
+                OpenSource::file(file, offset, len, "the descriptor".to_owned())
+            }
             Source::Bytes(bytes) => Ok(OpenSource { len: bytes.len() as u64, kind: Kind::Bytes(bytes) }),
             Source::Lent(lent) => Ok(OpenSource { len: lent.len() as u64, kind: Kind::Lent(lent) }),
         }
@@ -76,7 +78,9 @@ impl OpenSource {
                 if e.kind() == io::ErrorKind::UnexpectedEof {
                     Error::new(
                         Code::SourceFailed,
-                        format!("source {name} became shorter while it was read; offload only sealed segments"),
+                        format!(
+                            "source {name} became shorter while it was read; offload only sealed segments"
+                        ),
                     )
                 } else {
                     failed(name, "cannot be read", &e)

@@ -112,10 +112,16 @@ impl Writer {
         let caps = ctx.store.capabilities();
         let plan = Plan::buffered(settings.upload_part_size, settings.upload_concurrency, most, &caps)?;
         let memory = plan.memory + 2 * u64::from(block_size) + COMPRESSOR;
-        let memory = ctx.engine.budget().try_reserve(Class::Upload, memory).map_err(|e| e.context("writer"))?;
+        let memory =
+            ctx.engine.budget().try_reserve(Class::Upload, memory).map_err(|e| e.context("writer"))?;
 
         // A writer lives as long as its host pushes: only its calls have deadlines.
-        let op = ctx.engine.start(OpKind::Writer, key.as_str(), &Call { deadline: None, ..call.clone() }, ctx.writer_limits())?;
+        let op = ctx.engine.start(
+            OpKind::Writer,
+            key.as_str(),
+            &Call { deadline: None, ..call.clone() },
+            ctx.writer_limits(),
+        )?;
         let id = ObjectId::random();
         let seal = Seal::new(ctx.about(id, options.mode, codec, options.metadata))?;
         let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
@@ -196,7 +202,8 @@ impl Writer {
         let shared = self.0.clone();
         // Held by the commit from here on: a second commit, or a write meanwhile, is BUSY.
         let open = shared.take_open(busy())?;
-        let op = match shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits()) {
+        let op = match shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits())
+        {
             Ok(op) => op,
             Err(e) => {
                 *shared.state.lock() = State::Open(open);
@@ -349,7 +356,9 @@ impl Shared {
         let op = engine.start(OpKind::Writer, self.key.as_str(), call, self.ctx.limits())?;
         let (slots, waiting) = (open.outlet.slots(), op.clone());
         op.stage("wait for room");
-        let slot = engine.block_on(&op, async move { waiting.guard(async { Ok(slots.acquire_owned().await.ok()) }).await })?;
+        let slot = engine.block_on(&op, async move {
+            waiting.guard(async { Ok(slots.acquire_owned().await.ok()) }).await
+        })?;
         open.outlet.give(slot).map_err(Fault::Fatal)
     }
 
@@ -389,7 +398,18 @@ impl Shared {
         attachments: Vec<(String, Bytes)>,
     ) -> Result<Receipt> {
         op.stage("encode the end");
-        let Open { mut encoder, mut outlet, upload, target, if_exists, id, mut records, mut block, memory, .. } = *open;
+        let Open {
+            mut encoder,
+            mut outlet,
+            upload,
+            target,
+            if_exists,
+            id,
+            mut records,
+            mut block,
+            memory,
+            ..
+        } = *open;
         let (mut outlet, parts, tail) = blocking(op, move || {
             // In byte mode the open block is in `block` already.
             let span = if encoder.mode() == Mode::Records { records.finish(&mut block) } else { None };
@@ -493,7 +513,10 @@ impl Open {
         let (part, rest) = bytes.split_at(bytes.len().min(self.block_size - self.block.len()));
         if self.block.capacity() < self.block_size {
             self.block.try_reserve_exact(self.block_size).map_err(|_| {
-                Error::new(Code::ResourceExhausted, format!("no memory for a block of {} bytes", self.block_size))
+                Error::new(
+                    Code::ResourceExhausted,
+                    format!("no memory for a block of {} bytes", self.block_size),
+                )
             })?;
         }
         self.block.extend_from_slice(part);

@@ -96,7 +96,10 @@ impl Streamed {
     pub fn part(self: &Arc<Self>, number: u32) -> (u64, Arc<PartBody>) {
         let start = u64::from(number) * self.part_size;
         let end = (start + self.part_size).min(self.object_len);
-        (start, Arc::new(PartBody { segment: self.clone(), number, range: start..end, crc32c: OnceLock::new() }))
+        (
+            start,
+            Arc::new(PartBody { segment: self.clone(), number, range: start..end, crc32c: OnceLock::new() }),
+        )
     }
 
     /// The object's tail. A store may refuse an object before it has read all of it; then the rest of the source
@@ -157,12 +160,14 @@ impl Streamed {
         let (mut crc64, mut block_crc, mut block_len) = (0, 0, 0);
         for (number, digest) in self.digests.iter().enumerate() {
             let range = self.data_range(number as u32);
-            let digest = digest.get().ok_or_else(|| Error::new(Code::Internal, "a part was counted but not read"))?;
+            let digest =
+                digest.get().ok_or_else(|| Error::new(Code::Internal, "a part was counted but not read"))?;
             crc64 = Crc64Nvme::combine(crc64, digest.crc64, range.end - range.start);
             let mut at = range.start;
             for &fragment in &digest.fragments {
                 let end = fragment_end(at, range.end, self.block_size);
-                block_crc = if block_len == 0 { fragment } else { Crc32c::combine(block_crc, fragment, end - at) };
+                block_crc =
+                    if block_len == 0 { fragment } else { Crc32c::combine(block_crc, fragment, end - at) };
                 block_len += end - at;
                 at = end;
                 if at.is_multiple_of(self.block_size) || at == self.source.len() {
@@ -204,8 +209,8 @@ impl PartBody {
             let this = self.clone();
             // The disk may be cold: never block a thread of the runtime.
             let read = tokio::task::spawn_blocking(move || this.read_piece(state, data_end)).await;
-            let (piece, state) =
-                read.map_err(|e| Error::new(Code::Internal, format!("reading the source ended early: {e}")))??;
+            let (piece, state) = read
+                .map_err(|e| Error::new(Code::Internal, format!("reading the source ended early: {e}")))??;
             self.segment.op.progress(piece.len() as u64);
             if state.at == data_end {
                 self.segment.read(self.number, state.digest.clone())?;
@@ -284,7 +289,10 @@ pub(super) fn identity_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<u
     let (mut at, mut crc) = (0, crc64nvme(&[]));
     while at < source.len() {
         if op.is_cancelled() {
-            return Err(Error::new(Code::Cancelled, "the offload was cancelled while its source was compared"));
+            return Err(Error::new(
+                Code::Cancelled,
+                "the offload was cancelled while its source was compared",
+            ));
         }
         let mut piece = pool.get()?;
         let len = (source.len() - at).min(PIECE as u64) as usize;

@@ -10,11 +10,7 @@ use crate::{
     store::{Body, BoxFuture, Key, ObjectStore, Upload, UploadInfo},
 };
 use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
-use std::{
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How long an abort may take altogether. What it cannot remove until then, reap will find.

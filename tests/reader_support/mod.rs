@@ -14,8 +14,8 @@ use seglift::{
     object::{ObjectId, Tail},
     reader::{ReadOptions, Reader, SegmentRef, Shared},
     store::{
-        BoxFuture, Body, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, MemoryStore, ObjectStore, Upload,
-        UploadInfo, conformance, fault::FaultStore, fingerprint,
+        Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, MemoryStore, ObjectStore,
+        Upload, UploadInfo, conformance, fault::FaultStore, fingerprint,
     },
 };
 use std::{sync::Arc, time::Duration};
