@@ -14,6 +14,7 @@
 //! fetch, and would take the many small reads of one pass for heat.
 
 use crate::engine::{Budget, Class, Reclaim, Reservation};
+use crate::metrics::CacheKind;
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -130,9 +131,6 @@ struct Shared<V> {
     shard_size: u64,
     /// Where reclaiming goes on, so that it does not always empty the same shard.
     next: AtomicUsize,
-    hits: AtomicU64,
-    misses: AtomicU64,
-    evictions: AtomicU64,
     reclaims: AtomicU64,
 }
 
@@ -149,9 +147,9 @@ pub struct CacheStats {
     pub hits: u64,
     /// Lookups that did not.
     pub misses: u64,
-    /// Values that made room for others.
+    /// Values that it gave up, for others or for the budget.
     pub evictions: u64,
-    /// Values that were given up because memory was needed elsewhere.
+    /// Those of them that it gave up because memory was needed elsewhere.
     pub reclaims: u64,
 }
 
@@ -169,9 +167,6 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             size,
             shard_size: size / shards,
             next: AtomicUsize::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
             reclaims: AtomicU64::new(0),
         });
         let weak: std::sync::Weak<Shared<V>> = Arc::downgrade(&shared);
@@ -189,8 +184,9 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             None => shard.probation.peek(key).map(|held| held.value.clone()),
         };
         drop(shard);
-        let counter = if found.is_some() { &self.0.hits } else { &self.0.misses };
-        counter.fetch_add(1, Relaxed);
+        let metrics = self.0.budget.metrics();
+        let counter = if found.is_some() { &metrics.cache_hits } else { &metrics.cache_misses };
+        counter.of(CacheKind::Memory).add(1);
         found
     }
 
@@ -224,7 +220,8 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             evicted.extend(shard.remove(&key));
             let replaced = evicted.len();
             self.0.make_room(&mut shard, memory.bytes(), &mut evicted);
-            self.0.evictions.fetch_add((evicted.len() - replaced) as u64, Relaxed);
+            let metrics = self.0.budget.metrics();
+            metrics.cache_evictions.of(CacheKind::Memory).add((evicted.len() - replaced) as u64);
             let again = shard.ghosts.pop(&key).is_some();
             if again || place == Place::Protected {
                 shard.protected_bytes += memory.bytes();
@@ -249,11 +246,12 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
 
     /// A look at it.
     pub fn stats(&self) -> CacheStats {
+        let metrics = self.0.budget.metrics();
         let mut stats = CacheStats {
             size: self.0.size,
-            hits: self.0.hits.load(Relaxed),
-            misses: self.0.misses.load(Relaxed),
-            evictions: self.0.evictions.load(Relaxed),
+            hits: metrics.cache_hits.of(CacheKind::Memory).value(),
+            misses: metrics.cache_misses.of(CacheKind::Memory).value(),
+            evictions: metrics.cache_evictions.of(CacheKind::Memory).value(),
             reclaims: self.0.reclaims.load(Relaxed),
             ..CacheStats::default()
         };
@@ -308,6 +306,7 @@ impl<V: Send + Sync> Reclaim for Shared<V> {
                     empty = 0;
                     freed += held.memory.bytes();
                     self.reclaims.fetch_add(1, Relaxed);
+                    self.budget.metrics().cache_evictions.of(CacheKind::Memory).add(1);
                 }
             }
         }
