@@ -14,7 +14,7 @@
 //! lost is the lines of our dependencies; what they fail at reaches the host as an error anyhow.
 
 use crate::{clock::Clock, metrics::Metrics};
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, MutexGuard, RecursiveRwLock, RecursiveRwLockWriteGuard};
 use std::{
     collections::VecDeque,
     fmt,
@@ -139,8 +139,9 @@ pub struct Logger {
     threshold: AtomicU8,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    /// Taken before `state`, and held while the sink runs: who changes it waits for its end.
-    sink: RwLock<Option<Sink>>,
+    /// Taken before `state` and held while the sink runs, so who changes it waits for its end; recursive, because a
+    /// sink may log.
+    sink: RecursiveRwLock<Option<Sink>>,
     state: Mutex<State>,
 }
 
@@ -148,7 +149,7 @@ impl Logger {
     /// A log that keeps lines of `level` and more severe ones, or none.
     pub fn new(level: Option<Level>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let threshold = AtomicU8::new(level.map_or(0, |level| level as u8));
-        Logger { threshold, clock, metrics, sink: RwLock::new(None), state: Mutex::default() }
+        Logger { threshold, clock, metrics, sink: RecursiveRwLock::new(None), state: Mutex::default() }
     }
 
     /// Whether a line of this level would be kept. Costs one load.
@@ -167,7 +168,7 @@ impl Logger {
         let time_us = self.clock.now_us();
         let mut current = self.sink.write();
         *current = sink;
-        let current = RwLockWriteGuard::downgrade(current);
+        let current = RecursiveRwLockWriteGuard::downgrade(current);
         if let Some(sink) = &*current {
             let mut state = self.state.lock();
             let waiting: Vec<_> = std::iter::from_fn(|| state.pop(time_us)).collect();
@@ -192,7 +193,7 @@ impl Logger {
         let fields = fields.iter().map(|(name, value)| (*name, bounded(value))).collect();
         let (time_us, now) = (self.clock.now_us(), self.clock.monotonic());
 
-        let sink = self.sink.read_recursive();
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let mut lines = state.take_over(now, time_us);
         let is_same = |r: &&mut Recent| r.level == level && r.target == target && r.message == message;
@@ -261,7 +262,7 @@ impl Logger {
     /// is to be said about repetitions reaches the sink even if nothing else is logged.
     pub fn poll(&self) -> Option<Line> {
         let (time_us, now) = (self.clock.now_us(), self.clock.monotonic());
-        let sink = self.sink.read_recursive();
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let over = state.take_over(now, time_us);
         if let Some(sink) = &*sink {
@@ -276,7 +277,7 @@ impl Logger {
     /// Ends all counting of repetitions now, so that nothing is left unsaid; for closing.
     pub fn flush(&self) {
         let time_us = self.clock.now_us();
-        let sink = self.sink.read_recursive();
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let lines = state.recent.drain(..).filter_map(|recent| recent.summary(time_us)).collect();
         self.keep_or_deliver(&sink, state, lines);

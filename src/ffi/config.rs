@@ -10,6 +10,7 @@ use super::{
     text::text,
 };
 use crate::config::Config;
+use serde_json::json;
 use std::{ffi::c_char, ptr};
 
 /// Settings, by name. See docs/configuration.md for all of them.
@@ -88,10 +89,35 @@ pub unsafe extern "C" fn seglift_config_describe(
     unsafe {
         call(err, || {
             let place = Place::new(json, ptr::null_mut(), "seglift_bytes")?;
-            place.set(seglift_bytes::of_text(&handle::peek(config)?.describe_json()));
+            place.set(seglift_bytes::of_text(&describe(handle::peek(config)?)));
             Ok(())
         })
     }
+}
+
+fn describe(config: &Config) -> String {
+    let settings: Vec<_> = config
+        .describe()
+        .iter()
+        .map(|s| {
+            json!({
+                "key": s.key,
+                "value": s.value,
+                "source": s.source.to_string(),
+                "default": s.default,
+                "allowed": s.allowed,
+                "help": s.help,
+                "since": s.since,
+                "aliases": s.aliases,
+            })
+        })
+        .collect();
+    let ignored: Vec<_> = config
+        .ignored()
+        .iter()
+        .map(|i| json!({ "name": i.name, "source": i.source.to_string(), "reason": i.reason }))
+        .collect();
+    json!({ "settings": settings, "ignored": ignored }).to_string()
 }
 
 /// Frees a configuration. NULL is fine. Since 1.0.

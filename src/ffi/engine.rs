@@ -48,7 +48,7 @@ pub unsafe extern "C" fn seglift_engine_open(
     unsafe {
         call(err, || {
             let place = Place::new(engine, ptr::null_mut(), "seglift_engine")?;
-            let opened = if config.is_null() { Engine::open(&Config::new())? } else { Engine::open(handle::peek(config)?)? };
+            let opened = if config.is_null() { Engine::open(&Config::new()) } else { Engine::open(handle::peek(config)?) }?;
             place.set(handle::give(Arc::new(opened)));
             Ok(())
         })

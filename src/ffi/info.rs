@@ -206,7 +206,7 @@ fn summarize(state: &State) -> seglift_summary {
     let span = stat.tail().records();
     seglift_summary {
         size: size_of::<seglift_summary>(),
-        uuid: *stat.object_id().as_bytes(),
+        uuid: stat.object_id().0.into_bytes(),
         key: state.key.as_ptr(),
         owner: state.owner.as_ptr(),
         segment_bytes: stat.segment_bytes(),

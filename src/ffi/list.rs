@@ -130,7 +130,7 @@ pub unsafe extern "C" fn seglift_list_open(
     }
 }
 
-/// Loads the next page, of at most max entries (0 = as many as the store gives at once); *n is how many it has.
+/// Loads the next page, of at most max entries (0 = 1,000); *n is how many it has.
 /// END after the last page. After another error the same page is loaded again.
 /// Errors: END, PERMISSION_DENIED, UNAVAILABLE, TIMED_OUT, CANCELLED, BUSY (a page is being loaded), CLOSED.
 /// Threads: one for the lister; blocks. Since 1.0.
@@ -148,10 +148,15 @@ pub unsafe extern "C" fn seglift_list_next(
             let place = Place::new(n, 0, "number of entries")?;
             let (State { driver, walk }, call) = (handle::borrow(lister.cast_const())?, call::read(call)?);
             let (prefix, after) = walk.begin()?;
-            place.set(walk.end(driver.list(prefix, after.as_deref(), max, &call))?);
+            place.set(walk.end(driver.list(prefix, after.as_deref(), page(max), &call))?);
             Ok(())
         })
     }
+}
+
+/// The size of a page: 1,000 is what S3 gives at once.
+pub(super) fn page(max: usize) -> usize {
+    if max == 0 { 1000 } else { max }
 }
 
 /// The i-th entry of the page. Errors: OUT_OF_RANGE. Threads: one. Since 1.0.

@@ -133,7 +133,7 @@ fn fill(c: &mut seglift_completion, outcome: Outcome) -> Option<Error> {
             c.bytes = seglift_bytes::of_segment(bytes);
         }
         Outcome::Records(batch) => c.records = seglift_records::give(batch),
-        Outcome::Stat(stat) => c.info = seglift_info::give(stat),
+        Outcome::Stat(stat) => c.info = seglift_info::give(*stat),
         Outcome::Verified(report) => {
             c.report = Box::into_raw(Box::new(verify::to_c(&report)));
             return report.first_error;

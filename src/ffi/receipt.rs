@@ -54,7 +54,7 @@ pub(super) fn to_c(r: &Receipt) -> seglift_receipt {
     let (token_len, token) = token(&r.token);
     seglift_receipt {
         size: size_of::<seglift_receipt>(),
-        uuid: *r.object_id.as_bytes(),
+        uuid: r.object_id.0.into_bytes(),
         segment_bytes: r.segment_bytes,
         object_bytes: r.object_bytes,
         crc64nvme: r.crc64nvme,

@@ -127,11 +127,6 @@ impl<'a, T: Sized1> Array<'a, T> {
         Ok(Array { base, count, stride, _borrowed: PhantomData })
     }
 
-    /// The number of elements.
-    pub(super) fn len(&self) -> usize {
-        self.count
-    }
-
     /// The elements, each checked as it is read.
     pub(super) fn iter(&self) -> impl Iterator<Item = Result<T>> + '_ {
         (0..self.count).map(|i| {

@@ -20,7 +20,7 @@ use crate::{
     buf::LentBuf,
     driver::Outcome,
     engine::{Call, Slot},
-    error::Result,
+    error::{Code, Error, Result},
 };
 use std::{
     ffi::{c_char, c_void},
@@ -36,18 +36,37 @@ struct Submit {
     err: *mut *mut seglift_error,
 }
 
+/// The completion's place in the queue until an operation has it. Dropped before that, it is free again: a submit
+/// that fails makes no completion.
+struct Seat(Option<Slot<Outcome>>);
+
+impl Seat {
+    /// The place, for the operation that begins now.
+    fn take(mut self) -> Result<Slot<Outcome>> {
+        self.0.take().ok_or_else(|| Error::new(Code::Internal, "a place in a queue was taken twice"))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0.take() {
+            slot.withdraw();
+        }
+    }
+}
+
 impl Submit {
     /// Takes the completion's place in the queue, starts the operation, and hands out its id.
     ///
     /// # Safety
     /// The pointers are as the header asks.
-    unsafe fn run(self, start: impl FnOnce(&Call, Slot<Outcome>) -> Result<seglift_op>) -> seglift_code {
+    unsafe fn run(self, start: impl FnOnce(&Call, Seat) -> Result<seglift_op>) -> seglift_code {
         // SAFETY: the caller's promise is ours.
         unsafe {
             panic::call(self.err, || {
                 let place = Place::optional(self.op, 0, "operation's id")?;
                 let (call, queue) = (call::read(self.call)?, handle::borrow(self.queue.cast_const())?);
-                let id = start(&call, queue.queue.reserve(self.user_data as usize)?)?;
+                let id = start(&call, Seat(Some(queue.queue.reserve(self.user_data as usize)?)))?;
                 if let Some(place) = place {
                     place.set(id);
                 }
@@ -73,8 +92,8 @@ pub unsafe extern "C" fn seglift_offload_segment_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            driver::borrow(driver)?.offload_submit(segment::read(segment)?, call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            driver::borrow(driver)?.offload_submit(segment::read(segment)?, call, seat.take()?)
         })
     }
 }
@@ -96,11 +115,11 @@ pub unsafe extern "C" fn seglift_read_range_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             check_blob(buf, len, "buf")?;
             // `buf` has `len` bytes, says the header, and the engine revokes it before it posts the completion.
             let dest = LentBuf::new(buf.cast(), len);
-            driver::borrow(driver)?.read_range_submit(&segment_ref(segment)?, offset, dest, call, slot)
+            driver::borrow(driver)?.read_range_submit(&segment_ref(segment)?, offset, dest, call, seat.take()?)
         })
     }
 }
@@ -120,8 +139,8 @@ pub unsafe extern "C" fn seglift_read_range_bytes_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            driver::borrow(driver)?.read_range_bytes_submit(&segment_ref(segment)?, offset, len, call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            driver::borrow(driver)?.read_range_bytes_submit(&segment_ref(segment)?, offset, len, call, seat.take()?)
         })
     }
 }
@@ -142,9 +161,9 @@ pub unsafe extern "C" fn seglift_read_records_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             let (driver, segment) = (driver::borrow(driver)?, segment_ref(segment)?);
-            driver.read_records_submit(&segment, first, max_records, max_bytes, call, slot)
+            driver.read_records_submit(&segment, first, max_records, max_bytes, call, seat.take()?)
         })
     }
 }
@@ -163,9 +182,9 @@ pub unsafe extern "C" fn seglift_read_attachment_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             let (driver, segment) = (driver::borrow(driver)?, segment_ref(segment)?);
-            driver.read_attachment_submit(&segment, text(name, "name")?, call, slot)
+            driver.read_attachment_submit(&segment, text(name, "name")?, call, seat.take()?)
         })
     }
 }
@@ -183,8 +202,8 @@ pub unsafe extern "C" fn seglift_stat_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, seat.take()?)
         })
     }
 }
@@ -202,8 +221,8 @@ pub unsafe extern "C" fn seglift_verify_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            driver::borrow(driver)?.verify_submit(&segment_ref(segment)?, call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            driver::borrow(driver)?.verify_submit(&segment_ref(segment)?, call, seat.take()?)
         })
     }
 }
@@ -222,8 +241,8 @@ pub unsafe extern "C" fn seglift_delete_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, seat.take()?)
         })
     }
 }
@@ -243,12 +262,14 @@ pub unsafe extern "C" fn seglift_list_next_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             let (lister, queue) = (handle::borrow(lister.cast_const())?, handle::borrow(queue.cast_const())?);
             let (prefix, after) = lister.walk.begin()?;
             // Held until the id is known: a poll that is quicker waits for it.
             let mut listings = queue.listings.lock();
-            match lister.driver.list_submit(prefix, after.as_deref(), max, call, slot) {
+            let page = super::list::page(max);
+            let started = seat.take().and_then(|slot| lister.driver.list_submit(prefix, after.as_deref(), page, call, slot));
+            match started {
                 Ok(id) => {
                     listings.insert(id, Arc::clone(&lister.walk));
                     Ok(id)
@@ -274,9 +295,9 @@ pub unsafe extern "C" fn seglift_get_object_range_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             let (driver, key) = (driver::borrow(driver)?, text(key, "key")?);
-            driver.object_range_submit(key, offset, len, call, slot)
+            driver.object_range_submit(key, offset, len, call, seat.take()?)
         })
     }
 }
@@ -295,9 +316,9 @@ pub unsafe extern "C" fn seglift_writer_commit_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
             let state = handle::borrow(writer.cast_const())?;
-            state.writer.commit_submit(segment::finish(finish)?, call, slot)
+            state.driver.commit_submit(&state.writer, segment::finish(finish)?, call, seat.take()?)
         })
     }
 }
@@ -315,8 +336,9 @@ pub unsafe extern "C" fn seglift_writer_abort_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, slot| {
-            handle::borrow(writer.cast_const())?.writer.abort_submit(call, slot)
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            let state = handle::borrow(writer.cast_const())?;
+            state.driver.abort_submit(&state.writer, call, seat.take()?)
         })
     }
 }

@@ -14,6 +14,7 @@ use super::{
     text::{blob, text},
 };
 use crate::{
+    driver::Driver,
     engine::Call,
     error::Result,
     writer::{OnWritable, Record, Writer, WriterOptions},
@@ -30,8 +31,9 @@ pub struct seglift_writer {
 }
 opaque!(seglift_writer, b"slwriter", State);
 
-/// A writer, and whether its host wants to wait or to be called.
+/// A writer, its driver, and whether its host wants to wait or to be called.
 pub(super) struct State {
+    pub(super) driver: Driver,
     pub(super) writer: Writer,
     never_blocks: bool,
 }
@@ -112,7 +114,7 @@ pub unsafe extern "C" fn seglift_writer_open(
                 None
             };
             let writer = driver.writer(read_options(&o)?, &call, on_writable)?;
-            place.set(handle::give(State { writer, never_blocks }));
+            place.set(handle::give(State { driver: driver.clone(), writer, never_blocks }));
             Ok(())
         })
     }
