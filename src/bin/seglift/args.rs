@@ -123,6 +123,9 @@ pub struct Offload {
     /// The id of the first record; each line has the next one
     #[arg(long, value_name = "ID", requires = "records", default_value_t = 0)]
     pub first_id: u64,
+    /// The broker's first and last offset in the segment, both included
+    #[arg(long, value_name = "A-B", conflicts_with = "records")]
+    pub offsets: Option<String>,
     /// What to do when the key exists already
     #[arg(long, value_enum, default_value_t = IfExists::Same)]
     pub if_exists: IfExists,
