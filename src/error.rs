@@ -252,9 +252,14 @@ mod tests {
 
     #[test]
     fn context_goes_in_front_and_keeps_what_the_store_said() {
-        let e = Error::new(Code::Throttled, "slow down").with_service(503, "SlowDown", "r", "x").context("read of k");
+        let e = Error::new(Code::Throttled, "slow down")
+            .with_service(503, "SlowDown", "r", "x")
+            .context("read of k");
         assert_eq!(e.to_string(), "read of k: slow down");
-        assert_eq!((e.http_status(), e.service_code(), e.request_id(), e.extended_request_id()), (503, "SlowDown", "r", "x"));
+        assert_eq!(
+            (e.http_status(), e.service_code(), e.request_id(), e.extended_request_id()),
+            (503, "SlowDown", "r", "x")
+        );
         assert!(e.retryable());
     }
 }

@@ -1,0 +1,152 @@
+//! Blocks as independent zstd frames, with contexts that are used again and again.
+//!
+//! Invariant: one block is one frame with its content size, without dictionary and checksum. So
+//! the stock `zstd` restores it, and the decoder knows the size before it starts. Incompressible
+//! input needs no special case: zstd then writes raw blocks into the frame, 3 bytes per 128 KiB.
+//!
+//! Trade-off: no zstd checksum, because the index holds a CRC32C of the stored bytes, which also
+//! finds damage without decompressing.
+
+use std::ops::RangeInclusive;
+
+use ::zstd::{bulk, zstd_safe};
+
+use super::Codec;
+use crate::error::{Code, Error, Result};
+
+/// A reusable zstd compressor; about 1 MiB of working memory at level 1. One thread at a time.
+pub struct Compressor(bulk::Compressor<'static>);
+
+impl Compressor {
+    /// The levels that a writer may use. Faster than -7 gains nothing; above 19 a frame needs more
+    /// memory to read than a reader plans for.
+    pub const LEVELS: RangeInclusive<i32> = -7..=19;
+
+    /// A compressor of `level`: 1 is the default of the settings, 0 is zstd's own (3).
+    ///
+    /// `INVALID_ARGUMENT` for a level outside [`Compressor::LEVELS`], which zstd itself would
+    /// silently clamp; `RESOURCE_EXHAUSTED` if memory is short.
+    pub fn new(level: i32) -> Result<Self> {
+        if !Self::LEVELS.contains(&level) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("zstd level {level} is outside {:?}", Self::LEVELS),
+            ));
+        }
+        bulk::Compressor::new(level).map(Self).map_err(|_| exhausted(1 << 20))
+    }
+
+    /// Replaces the contents of `out` by `raw` as one frame, of at most
+    /// [`Codec::max_stored_len`] bytes. `out` is grown if it lacks room; reuse it.
+    ///
+    /// `RESOURCE_EXHAUSTED` if memory is short.
+    pub fn compress_block(&mut self, raw: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        let room = Codec::Zstd.max_stored_len(raw.len() as u64) as usize;
+        out.try_reserve(room).map_err(|_| exhausted(room))?;
+        match self.0.compress_to_buffer(raw, out) {
+            Ok(_) => Ok(()),
+            // The room is above zstd's own bound, so only its working memory can be missing.
+            Err(e) => Err(Error::new(
+                Code::ResourceExhausted,
+                format!("zstd could not compress a block of {} bytes: {e}", raw.len()),
+            )),
+        }
+    }
+}
+
+/// A reusable zstd decompressor; about 160 KiB of working memory. One thread at a time.
+pub struct Decompressor(bulk::Decompressor<'static>);
+
+impl Decompressor {
+    /// A decompressor. `RESOURCE_EXHAUSTED` if memory is short.
+    pub fn new() -> Result<Self> {
+        bulk::Decompressor::new().map(Self).map_err(|_| exhausted(160 << 10))
+    }
+
+    /// Fills `dest` exactly with the raw bytes of the frame `stored`.
+    ///
+    /// `CORRUPT` if `stored` is no frame, or not one of `dest.len()` raw bytes; `dest` then holds
+    /// anything. Nothing is ever written past `dest`.
+    pub fn decompress_block(&mut self, stored: &[u8], dest: &mut [u8]) -> Result<()> {
+        let declared = zstd_safe::get_frame_content_size(stored).ok().flatten();
+        if declared != Some(dest.len() as u64) {
+            return Err(Error::new(
+                Code::Corrupt,
+                format!("the zstd frame declares {declared:?} raw bytes, not {}", dest.len()),
+            ));
+        }
+        match self.0.decompress_to_buffer(stored, dest) {
+            Ok(n) if n == dest.len() => Ok(()),
+            Ok(n) => {
+                Err(Error::new(Code::Corrupt, format!("zstd gave {n} raw bytes instead of {}", dest.len())))
+            }
+            Err(e) => Err(Error::new(Code::Corrupt, format!("zstd cannot decompress it: {e}"))),
+        }
+    }
+}
+
+fn exhausted(bytes: usize) -> Error {
+    Error::new(
+        Code::ResourceExhausted,
+        format!("no memory for {bytes} bytes; lower the memory budget or add memory"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut state = 1u64;
+        (0..len)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+            .collect()
+    }
+
+    #[test]
+    fn blocks_of_any_kind_come_back_and_stay_under_the_bound() {
+        let (mut c, mut d) = (Compressor::new(1).unwrap(), Decompressor::new().unwrap());
+        let mut stored = Vec::new();
+        for len in [0, 1, 100, 131_071, 131_072, 131_073, 1 << 20] {
+            for raw in [noise(len), vec![7; len]] {
+                c.compress_block(&raw, &mut stored).unwrap();
+                assert!(stored.len() as u64 <= Codec::Zstd.max_stored_len(len as u64));
+                let mut back = vec![0xAA; len];
+                d.decompress_block(&stored, &mut back).unwrap();
+                assert!(back == raw);
+            }
+        }
+    }
+
+    #[test]
+    fn the_bound_is_above_that_of_zstd_itself() {
+        for len in [0, 1, 255, 256, 4096, 65_536, 131_072, 262_144, 64 << 20] {
+            assert!(Codec::Zstd.max_stored_len(len as u64) as usize >= zstd_safe::compress_bound(len));
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_size_or_of_garbage_is_corrupt() {
+        let (mut c, mut d) = (Compressor::new(1).unwrap(), Decompressor::new().unwrap());
+        let mut stored = Vec::new();
+        c.compress_block(&[9; 1000], &mut stored).unwrap();
+        for len in [0, 999, 1001] {
+            assert_eq!(d.decompress_block(&stored, &mut vec![0; len]).unwrap_err().code(), Code::Corrupt);
+        }
+        for bytes in [&stored[..stored.len() - 1], &[], &noise(64), &[&stored[..], &stored].concat()] {
+            assert_eq!(d.decompress_block(bytes, &mut [0; 1000]).unwrap_err().code(), Code::Corrupt);
+        }
+    }
+
+    #[test]
+    fn a_level_outside_the_range_is_refused_and_not_clamped() {
+        for level in [-8, 20, i32::MAX] {
+            assert_eq!(Compressor::new(level).err().map(|e| e.code()), Some(Code::InvalidArgument));
+        }
+        assert!(Compressor::new(-7).is_ok() && Compressor::new(19).is_ok());
+    }
+}

@@ -1,0 +1,488 @@
+//! The property table: every setting there is, once.
+//!
+//! A row is the field of [`Settings`], its documentation, its key, its limits, its default and the
+//! names that other brokers give it. Parsing, describing, `docs/configuration.md`, the environment
+//! variables and the typed struct all come from it, so that a new setting is one new row.
+//!
+//! The price is a macro; it only repeats what the rows say.
+
+use super::{
+    Config,
+    choice::{CacheVerify, CodecName, Field, StoreDriver},
+    value::{GIB, KIB, Kind, MIB, TIB, Value},
+};
+use crate::{Code, Error, Result, logging::Level};
+use std::time::Duration;
+
+/// What a setting belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The engine, shared by its drivers and fixed when it is made.
+    Engine,
+    /// One driver.
+    Driver,
+}
+
+/// The value of a setting that nobody gave.
+#[derive(Clone, Copy, Debug)]
+pub enum Preset {
+    /// Always the same text.
+    Fixed(&'static str),
+    /// It follows from the machine or from other settings.
+    Computed {
+        /// How, in words.
+        says: &'static str,
+        /// How, in deeds. It may ask only for settings with a fixed preset.
+        value: fn(&Config) -> Value,
+    },
+}
+
+/// Another product's name for a setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The name.
+    pub name: &'static str,
+    /// What a time without a unit counts in under this name.
+    pub plain: Option<Duration>,
+    /// The smallest size under this name, where the other product is stricter.
+    pub at_least: u64,
+    /// What an empty value means under this name: the other product's default.
+    pub empty: Option<&'static str>,
+}
+
+impl Alias {
+    const fn of(name: &'static str) -> Self {
+        Alias { name, plain: None, at_least: 0, empty: None }
+    }
+
+    const fn millis(self) -> Self {
+        Alias { plain: Some(Duration::from_millis(1)), ..self }
+    }
+
+    const fn seconds(self) -> Self {
+        Alias { plain: Some(Duration::from_secs(1)), ..self }
+    }
+
+    const fn at_least(self, size: u64) -> Self {
+        Alias { at_least: size, ..self }
+    }
+
+    const fn empty(self, text: &'static str) -> Self {
+        Alias { empty: Some(text), ..self }
+    }
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Property {
+    /// The native, dotted name.
+    pub key: &'static str,
+    /// Type and limits.
+    pub kind: Kind,
+    /// The value if nobody gives one.
+    pub preset: Preset,
+    /// What it belongs to.
+    pub scope: Scope,
+    /// The version of seglift that brought it.
+    pub since: &'static str,
+    /// Other names.
+    pub aliases: &'static [Alias],
+    /// What it does: the lines of the field's documentation.
+    pub help_lines: &'static [&'static str],
+}
+
+impl Property {
+    /// What it does, on one line.
+    pub fn help(&self) -> String {
+        self.help_lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The environment variable that sets it: `SEGLIFT_UPLOAD_PART_SIZE`.
+    pub fn variable(&self) -> String {
+        format!("{}{}", super::ENV_PREFIX, self.key.replace('.', "_").to_ascii_uppercase())
+    }
+}
+
+/// Names that are accepted everywhere and change nothing, and why.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[(
+    "offloadersDirectory",
+    "seglift is a library that its host loads: there is no directory of offloaders to search",
+)];
+
+macro_rules! properties {
+    ($($(#[doc = $help:literal])+ $field:ident: $type:ty {
+        key: $key:literal,
+        kind: $kind:expr,
+        preset: $preset:expr,
+        scope: $scope:ident,
+        since: $since:literal,
+        aliases: [$($alias:expr),* $(,)?],
+    })+) => {
+        /// Every setting, in the order in which it is documented.
+        pub const PROPERTIES: &[Property] = &[$(Property {
+            key: $key,
+            kind: $kind,
+            preset: $preset,
+            scope: Scope::$scope,
+            since: $since,
+            aliases: &[$($alias),*],
+            help_lines: &[$($help),+],
+        }),+];
+
+        /// Every setting as a plain, checked value; [`Config::settings`] makes it.
+        ///
+        /// `None` means "off". Sizes are bytes.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Settings {
+            $($(#[doc = $help])+ pub $field: $type,)+
+        }
+
+        impl Settings {
+            /// Takes the values in the order of [`PROPERTIES`].
+            pub(super) fn from_values(values: impl IntoIterator<Item = Value>) -> Result<Self> {
+                let mut values = values.into_iter();
+                Ok(Settings { $($field: field($key, values.next())?,)+ })
+            }
+        }
+    };
+}
+
+fn field<T: Field>(key: &str, value: Option<Value>) -> Result<T> {
+    let shown = value.as_ref().map(Value::to_string).unwrap_or_default();
+    value.and_then(T::from_value).ok_or_else(|| {
+        Error::new(
+            Code::InvalidConfig,
+            format!("{key}={shown} is more than this machine can address; lower it"),
+        )
+    })
+}
+
+/// The smallest budget: below it, the floors that keep uploads and reads from starving each other
+/// leave nothing for either.
+const SMALLEST_BUDGET: u64 = 16 * MIB;
+/// What one PUT or one part may hold in S3, the narrowest of the stores.
+const LARGEST_PART: u64 = 5 * GIB;
+/// S3 takes no more parts for one upload.
+const MOST_PARTS: u64 = 10_000;
+/// Long enough to debug a host under a breakpoint, short enough that nothing hangs for ever.
+const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 86_400);
+const DEADLINE: Kind = Kind::Duration { min: Duration::from_millis(1), max: LONGEST_DEADLINE };
+
+properties! {
+    /// Threads that move bytes and compress.
+    engine_threads: usize {
+        key: "engine.threads",
+        kind: Kind::Integer { min: 1, max: 64 },
+        preset: Preset::Computed {
+            says: "the number of cores, at most 4",
+            // Four threads saturate a 25 Gbit/s link; a broker wants the other cores for itself.
+            value: |_| {
+                let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+                Value::Integer(cores.min(4) as i64)
+            },
+        },
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// All memory for payloads: uploads, reads, caches and index pages together. Who finds it full
+    /// waits or gets `BUSY`; the cache yields first.
+    memory_budget: usize {
+        key: "memory.budget",
+        kind: Kind::Size { min: SMALLEST_BUDGET, max: TIB },
+        preset: Preset::Fixed("128MiB"),
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The part of the budget that the host may hold at one time in zero-copy results.
+    memory_lent_limit: usize {
+        key: "memory.lent.limit",
+        kind: Kind::Size { min: MIB, max: TIB },
+        preset: Preset::Computed { says: "half of `memory.budget`", value: |config| share_of_budget(config, 4) },
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The part of the budget that verified blocks may keep; 0 switches the memory cache off.
+    cache_memory_size: usize {
+        key: "cache.memory.size",
+        kind: Kind::Size { min: 0, max: TIB },
+        preset: Preset::Computed {
+            says: "three eighths of `memory.budget`",
+            value: |config| share_of_budget(config, 3),
+        },
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// When blocks in the memory cache are checked: `fill` as they come in, `always` again at every
+    /// hit, for hosts that do not trust their memory.
+    cache_memory_verify: CacheVerify {
+        key: "cache.memory.verify",
+        kind: Kind::Choice(CacheVerify::WORDS),
+        preset: Preset::Fixed("fill"),
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The least severe log lines that are kept; `off` keeps none.
+    log_level: Option<Level> {
+        key: "log.level",
+        kind: Kind::Choice(&["off", "error", "warn", "info", "debug"]),
+        preset: Preset::Fixed("info"),
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// The host's identity, such as its cluster id: written into every object and upload, and the
+    /// boundary of all clean-up. Two clusters that share a bucket need two owners.
+    owner: String {
+        key: "owner",
+        kind: Kind::Text { min: 1, max: 128 },
+        preset: Preset::Fixed("default"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The kind of store that the URI must name; anything but `auto` refuses a URI of another kind.
+    store_driver: StoreDriver {
+        key: "store.driver",
+        kind: Kind::Choice(StoreDriver::WORDS),
+        preset: Preset::Fixed("auto"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [Alias::of("managedLedgerOffloadDriver")],
+    }
+    /// URIs of the stores that older receipts may point to, after a move to another bucket or
+    /// prefix.
+    store_previous: Vec<String> {
+        key: "store.previous",
+        kind: Kind::List,
+        preset: Preset::Fixed(""),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Whether `file://` stores wait for the disk before they confirm an object. Without it a power
+    /// cut loses segments that had a receipt: `false` is for tests and data that may be lost.
+    file_fsync: bool {
+        key: "file.fsync",
+        kind: Kind::Bool,
+        preset: Preset::Fixed("true"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// What compresses new segments. Reading goes by what the object says.
+    codec: CodecName {
+        key: "codec",
+        kind: Kind::Choice(CodecName::WORDS),
+        preset: Preset::Fixed("zstd"),
+        scope: Driver,
+        since: "0.1.0",
+        // TOML cannot hold `codec` and a table `[codec]` at once; under this name it need not.
+        aliases: [Alias::of("codec.name")],
+    }
+    /// zstd's level: below 1 is faster and larger, above 3 rarely pays for data that is written once.
+    codec_zstd_level: i32 {
+        key: "codec.zstd.level",
+        // Levels above 19 need windows that no block is large enough to fill.
+        kind: Kind::Integer { min: -7, max: 19 },
+        preset: Preset::Fixed("1"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Bytes of the segment in one block: the unit of compression, checksum and verified reading.
+    block_size: usize {
+        key: "block.size",
+        kind: Kind::PowerOfTwo { min: 4 * KIB, max: 4 * MIB },
+        preset: Preset::Computed {
+            says: "256KiB with zstd, 64KiB without a codec",
+            // Compression gains little beyond 256 KiB; without it, small blocks make small reads cheap.
+            value: |config| match config.value("codec") {
+                Value::Choice("none") => Value::Size(64 * KIB),
+                _ => Value::Size(256 * KIB),
+            },
+        },
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// Bytes of one part of a multipart upload. It grows by itself for segments of more than 10,000
+    /// parts; memory does not grow with it.
+    upload_part_size: u64 {
+        key: "upload.part.size",
+        kind: Kind::Size { min: 64 * KIB, max: LARGEST_PART },
+        preset: Preset::Fixed("8MiB"),
+        scope: Driver,
+        since: "0.1.0",
+        // 5 MiB is the smallest part that S3 takes; 64 MiB is what Pulsar does without a value.
+        aliases: [
+            Alias::of("managedLedgerOffloadMaxBlockSizeInBytes").at_least(5 * MIB).empty("64MiB"),
+            Alias::of("s3ManagedLedgerOffloadMaxBlockSizeInBytes").at_least(5 * MIB).empty("64MiB"),
+        ],
+    }
+    /// Parts of one segment that are sent at a time.
+    upload_concurrency: usize {
+        key: "upload.concurrency",
+        kind: Kind::Integer { min: 1, max: 64 },
+        preset: Preset::Fixed("4"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Whether an offload looks for the object before it sends anything: worth a request where
+    /// most offloads are retries.
+    upload_verify_exists: bool {
+        key: "upload.verify.exists",
+        kind: Kind::Bool,
+        preset: Preset::Fixed("false"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The most that a streaming writer may be given if it does not say so itself; its part size
+    /// follows from it.
+    writer_max_size: u64 {
+        key: "writer.max.size",
+        kind: Kind::Size { min: 1, max: MOST_PARTS * LARGEST_PART },
+        preset: Preset::Fixed("64GiB"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// The most that one request fetches; larger reads become several.
+    read_fetch_size: usize {
+        key: "read.fetch.size",
+        kind: Kind::Size { min: 64 * KIB, max: 64 * MIB },
+        preset: Preset::Fixed("4MiB"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [
+            Alias::of("managedLedgerOffloadReadBufferSizeInBytes").empty("1MiB"),
+            Alias::of("s3ManagedLedgerOffloadReadBufferSizeInBytes").empty("1MiB"),
+        ],
+    }
+    /// Fetches of one read that run at a time.
+    read_concurrency: usize {
+        key: "read.concurrency",
+        kind: Kind::Integer { min: 1, max: 64 },
+        preset: Preset::Fixed("4"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How far a sequential reader is prefetched at most; 0 switches prefetch off.
+    read_ahead_max: usize {
+        key: "read.ahead.max",
+        kind: Kind::Size { min: 0, max: GIB },
+        preset: Preset::Fixed("8MiB"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// Total time of a read, queue and retries included, unless the call says otherwise.
+    deadline_read: Duration {
+        key: "deadline.read",
+        kind: DEADLINE,
+        preset: Preset::Fixed("30s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Total time of an offload, queue and retries included, unless the call says otherwise.
+    deadline_offload: Duration {
+        key: "deadline.offload",
+        kind: DEADLINE,
+        preset: Preset::Fixed("10m"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Total time of any other operation, unless the call says otherwise.
+    deadline_other: Duration {
+        key: "deadline.other",
+        kind: DEADLINE,
+        preset: Preset::Fixed("60s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// An offload or a writer that moves no byte for so long fails, however far its deadline.
+    stall: Duration {
+        key: "stall",
+        kind: DEADLINE,
+        preset: Preset::Fixed("30s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// Bytes of sealed segments that stay local before the oldest is offloaded; 0 offloads as soon
+    /// as possible.
+    policy_size_threshold: Option<u64> {
+        key: "policy.size.threshold",
+        kind: Kind::SizeOrOff,
+        preset: Preset::Fixed("-1"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [
+            Alias::of("managedLedgerOffloadAutoTriggerSizeThresholdBytes").empty("-1"),
+            Alias::of("managedLedgerOffloadThresholdInBytes").empty("-1"),
+        ],
+    }
+    /// The age of its newest record at which a sealed segment is offloaded.
+    policy_age_threshold: Option<Duration> {
+        key: "policy.age.threshold",
+        kind: Kind::DurationOrOff,
+        preset: Preset::Fixed("-1"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [Alias::of("managedLedgerOffloadThresholdInSeconds").seconds().empty("-1")],
+    }
+    /// How long the local copy stays after its segment was offloaded; off keeps it.
+    policy_deletion_lag: Option<Duration> {
+        key: "policy.deletion.lag",
+        kind: Kind::DurationOrOff,
+        preset: Preset::Fixed("4h"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [
+            Alias::of("managedLedgerOffloadDeletionLagMs").millis().empty("4h"),
+            Alias::of("managedLedgerOffloadDeletionLagInMillis").millis().empty("4h"),
+        ],
+    }
+    /// A log keeps at least so many bytes, both tiers together; the oldest segments that are not
+    /// needed for them are deleted everywhere.
+    policy_retention_size: Option<u64> {
+        key: "policy.retention.size",
+        kind: Kind::SizeOrOff,
+        preset: Preset::Fixed("-1"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The age of its newest record at which a segment is deleted everywhere.
+    policy_retention_age: Option<Duration> {
+        key: "policy.retention.age",
+        kind: Kind::DurationOrOff,
+        preset: Preset::Fixed("-1"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+}
+
+fn share_of_budget(config: &Config, eighths: u64) -> Value {
+    match config.value("memory.budget") {
+        Value::Size(budget) => Value::Size(budget / 8 * eighths),
+        other => other,
+    }
+}
