@@ -19,7 +19,7 @@ use seglift::{
 /// The smallest block size, so that small objects have several blocks.
 pub const BLOCK: u32 = 4096;
 /// A page size that gives small objects several pages.
-pub const PAGE: usize = 48;
+pub const PAGE: usize = 16;
 
 /// A record as a test gives it.
 pub type Given = (u64, i64, Vec<u8>);
@@ -271,8 +271,8 @@ pub fn kinds() -> Vec<(&'static str, Recipe)> {
         (Codec::None, "bytes-none", "records-none", "empty-none"),
         (Codec::Zstd, "bytes-zstd", "records-zstd", "empty-zstd"),
     ] {
-        out.push((bytes, attached(Recipe::new(codec, Source::Bytes(mixed(30_001))))));
-        out.push((rec, attached(Recipe::new(codec, Source::Records(records(60))))));
+        out.push((bytes, attached(Recipe::new(codec, Source::Bytes(mixed(13_001))))));
+        out.push((rec, attached(Recipe::new(codec, Source::Records(records(40))))));
         out.push((empty, Recipe::new(codec, Source::Bytes(Vec::new()))));
     }
     out
@@ -294,4 +294,18 @@ pub fn same(a: &Recipe, b: &Recipe) -> bool {
         _ => false,
     };
     source && a.attachments == b.attachments
+}
+
+/// Recomputes the CRC32C of the tail of `object`, as only a forger or a newer writer would.
+pub fn reseal(object: &mut [u8], tail: &Tail) {
+    let position = tail.position();
+    let frame = &mut object[position.start as usize..position.end as usize];
+    let at = frame.len() - 12;
+    let crc32c = checksum::crc32c(&frame[..at]);
+    frame[at..at + 4].copy_from_slice(&crc32c.to_le_bytes());
+}
+
+/// Where the trailer's incompatible flags stand in the object; the compatible ones follow.
+pub fn flags_at(tail: &Tail) -> usize {
+    tail.position().end as usize - 64 + 24
 }
