@@ -18,3 +18,8 @@ fn is_fresh(name: &str, generated: &str) {
 fn configuration_md_is_what_the_property_table_says() {
     is_fresh("configuration.md", &seglift::config::document());
 }
+
+#[test]
+fn metrics_md_is_what_the_metrics_table_says() {
+    is_fresh("metrics.md", &seglift::metrics::document());
+}

@@ -3,11 +3,15 @@
 //! CRC32C guards stored bytes (blocks, pages, tails; S3 verifies it for parts), CRC-64/NVME
 //! names content. Both combine: the checksum of `ab` follows from those of `a` and `b`, so a
 //! part's checksum comes from its blocks without reading a byte twice.
+//!
+//! Trade-off: the checksums are crc-fast's, the combining is ours. Crc-fast squares matrices for
+//! each call, 29 µs for a CRC32C and 115 µs for a CRC-64, more than the checksum of the block
+//! itself takes. Here it is a multiplication of polynomials by a power of x from a table.
 
 use crc_fast::{CrcAlgorithm, Digest};
 
 macro_rules! checksum {
-    ($name:ident, $sum:ident, $int:ty, $algorithm:ident, $title:literal) => {
+    ($name:ident, $sum:ident, $int:ty, $algorithm:ident, $polynomial:literal, $title:literal) => {
         #[doc = concat!("The ", $title, " of `bytes`.")]
         pub fn $sum(bytes: &[u8]) -> $int {
             crc_fast::checksum(CrcAlgorithm::$algorithm, bytes) as $int
@@ -36,7 +40,40 @@ macro_rules! checksum {
             /// The checksum of `a` followed by `b`, from the checksums of both and the length
             /// of `b` in bytes.
             pub fn combine(a: $int, b: $int, len_b: u64) -> $int {
-                crc_fast::checksum_combine(CrcAlgorithm::$algorithm, a.into(), b.into(), len_b) as $int
+                // What follows `a` shifts it by 8 * len_b bits; the initial value and the final xor
+                // cancel each other, because they are the same.
+                let mut shifted = a;
+                let mut rest = len_b;
+                while rest != 0 {
+                    shifted = Self::multiply(Self::POWERS[rest.trailing_zeros() as usize], shifted);
+                    rest &= rest - 1;
+                }
+                shifted ^ b
+            }
+
+            /// x to the power of `8 << n`, modulo the polynomial.
+            const POWERS: [$int; 64] = {
+                let mut powers = [1 << (<$int>::BITS - 1 - 8); 64];
+                let mut n = 1;
+                while n < 64 {
+                    powers[n] = Self::multiply(powers[n - 1], powers[n - 1]);
+                    n += 1;
+                }
+                powers
+            };
+
+            /// The product modulo the polynomial. The highest bit is x to the power of 0, as
+            /// everywhere in a reflected checksum.
+            const fn multiply(a: $int, mut b: $int) -> $int {
+                let mut product = 0;
+                let mut bit = <$int>::BITS;
+                while bit > 0 {
+                    bit -= 1;
+                    // All ones if the coefficient is there, else zero: no branch to guess wrong.
+                    product ^= b & (0 as $int).wrapping_sub(a >> bit & 1);
+                    b = (b >> 1) ^ ($polynomial & (0 as $int).wrapping_sub(b & 1));
+                }
+                product
             }
         }
 
@@ -54,8 +91,8 @@ macro_rules! checksum {
     };
 }
 
-checksum!(Crc32c, crc32c, u32, Crc32Iscsi, "CRC32C");
-checksum!(Crc64Nvme, crc64nvme, u64, Crc64Nvme, "CRC-64/NVME");
+checksum!(Crc32c, crc32c, u32, Crc32Iscsi, 0x82F6_3B78, "CRC32C");
+checksum!(Crc64Nvme, crc64nvme, u64, Crc64Nvme, 0x9A6C_9329_AC4B_C9B5, "CRC-64/NVME");
 
 #[cfg(test)]
 mod tests {
@@ -89,5 +126,16 @@ mod tests {
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn combining_works_for_lengths_that_nobody_has_in_memory() {
+        let (a, b, c) = (0x1234_5678, 0x9ABC_DEF0, 0x0F0F_F0F0);
+        let (len_b, len_c) = ((5 << 40) + 77, (3 << 50) + 12_345);
+        let left = Crc32c::combine(Crc32c::combine(a, b, len_b), c, len_c);
+        assert_eq!(left, Crc32c::combine(a, Crc32c::combine(b, c, len_c), len_b + len_c));
+        assert_eq!(Crc32c::combine(a, b, 0), a ^ b);
+        let theirs = crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, a.into(), b.into(), len_b);
+        assert_eq!(Crc64Nvme::combine(a.into(), b.into(), len_b), theirs);
     }
 }

@@ -9,13 +9,16 @@
 
 use std::ops::RangeInclusive;
 
-use ::zstd::{bulk, zstd_safe};
+use ::zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
 
 use super::Codec;
 use crate::error::{Code, Error, Result};
 
+/// What an empty context takes, about, for the message when even that is missing.
+const CONTEXT: usize = 128 << 10;
+
 /// A reusable zstd compressor; about 1 MiB of working memory at level 1. One thread at a time.
-pub struct Compressor(bulk::Compressor<'static>);
+pub struct Compressor(CCtx<'static>);
 
 impl Compressor {
     /// The levels that a writer may use. Faster than -7 gains nothing; above 19 a frame needs more
@@ -33,7 +36,9 @@ impl Compressor {
                 format!("zstd level {level} is outside {:?}", Self::LEVELS),
             ));
         }
-        bulk::Compressor::new(level).map(Self).map_err(|_| exhausted(1 << 20))
+        let mut context = CCtx::try_create().ok_or_else(|| exhausted(CONTEXT))?;
+        context.set_parameter(CParameter::CompressionLevel(level)).map_err(|_| exhausted(CONTEXT))?;
+        Ok(Compressor(context))
     }
 
     /// Replaces the contents of `out` by `raw` as one frame, of at most
@@ -44,24 +49,25 @@ impl Compressor {
         out.clear();
         let room = Codec::Zstd.max_stored_len(raw.len() as u64) as usize;
         out.try_reserve(room).map_err(|_| exhausted(room))?;
-        match self.0.compress_to_buffer(raw, out) {
+        match self.0.compress2(out, raw) {
             Ok(_) => Ok(()),
             // The room is above zstd's own bound, so only its working memory can be missing.
-            Err(e) => Err(Error::new(
-                Code::ResourceExhausted,
-                format!("zstd could not compress a block of {} bytes: {e}", raw.len()),
-            )),
+            Err(code) => {
+                let name = zstd_safe::get_error_name(code);
+                let message = format!("zstd could not compress a block of {} bytes: {name}", raw.len());
+                Err(Error::new(Code::ResourceExhausted, message))
+            }
         }
     }
 }
 
 /// A reusable zstd decompressor; about 160 KiB of working memory. One thread at a time.
-pub struct Decompressor(bulk::Decompressor<'static>);
+pub struct Decompressor(DCtx<'static>);
 
 impl Decompressor {
     /// A decompressor. `RESOURCE_EXHAUSTED` if memory is short.
     pub fn new() -> Result<Self> {
-        bulk::Decompressor::new().map(Self).map_err(|_| exhausted(160 << 10))
+        DCtx::try_create().map(Self).ok_or_else(|| exhausted(CONTEXT))
     }
 
     /// Fills `dest` exactly with the raw bytes of the frame `stored`.
@@ -69,19 +75,21 @@ impl Decompressor {
     /// `CORRUPT` if `stored` is no frame, or not one of `dest.len()` raw bytes; `dest` then holds
     /// anything. Nothing is ever written past `dest`.
     pub fn decompress_block(&mut self, stored: &[u8], dest: &mut [u8]) -> Result<()> {
-        let declared = zstd_safe::get_frame_content_size(stored).ok().flatten();
-        if declared != Some(dest.len() as u64) {
-            return Err(Error::new(
-                Code::Corrupt,
-                format!("the zstd frame declares {declared:?} raw bytes, not {}", dest.len()),
-            ));
-        }
-        match self.0.decompress_to_buffer(stored, dest) {
-            Ok(n) if n == dest.len() => Ok(()),
-            Ok(n) => {
-                Err(Error::new(Code::Corrupt, format!("zstd gave {n} raw bytes instead of {}", dest.len())))
+        let corrupt = |what: String| Err(Error::new(Code::Corrupt, what));
+        match zstd_safe::get_frame_content_size(stored) {
+            Ok(Some(declared)) if declared == dest.len() as u64 => {}
+            Ok(Some(declared)) => {
+                return corrupt(format!(
+                    "its zstd frame declares {declared} raw bytes instead of {}",
+                    dest.len()
+                ));
             }
-            Err(e) => Err(Error::new(Code::Corrupt, format!("zstd cannot decompress it: {e}"))),
+            _ => return corrupt("it is no zstd frame with a content size".to_owned()),
+        }
+        match self.0.decompress(dest, stored) {
+            Ok(n) if n == dest.len() => Ok(()),
+            Ok(n) => corrupt(format!("zstd gave {n} raw bytes instead of {}", dest.len())),
+            Err(code) => corrupt(format!("zstd cannot decompress it: {}", zstd_safe::get_error_name(code))),
         }
     }
 }

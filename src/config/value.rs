@@ -183,7 +183,7 @@ pub(super) struct Bytes(pub u64);
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
-        match units.iter().find(|(unit, _)| self.0 != 0 && self.0 % unit == 0) {
+        match units.iter().find(|(unit, _)| self.0 != 0 && self.0.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
             None => self.0.fmt(f),
         }
@@ -197,7 +197,7 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
-        match units.iter().find(|(unit, _)| ms != 0 && ms % unit == 0) {
+        match units.iter().find(|(unit, _)| ms != 0 && ms.is_multiple_of(*unit)) {
             Some((unit, name)) => write!(f, "{}{name}", ms / unit),
             None => f.write_str("0s"),
         }

@@ -230,7 +230,7 @@ impl IndexBuilder {
             (Mode::Bytes, None) if entry.raw_len > self.block_size => {
                 Some("it is longer than the block size")
             }
-            (Mode::Bytes, None) if self.raw_len % u64::from(self.block_size) != 0 => {
+            (Mode::Bytes, None) if !self.raw_len.is_multiple_of(self.block_size.into()) => {
                 Some("only the last block may be shorter than the block size")
             }
             (Mode::Records, Some(span))

@@ -41,7 +41,7 @@ pub use self::{
     attachment::{Attachment, AttachmentEntry, attachment_frame_header},
     block::{Block, BlockEntry},
     build::{TailBuilder, TailParts},
-    content::{ContentIdentity, Mode, ObjectId},
+    content::{ContentDigest, ContentIdentity, Mode, ObjectId},
     index::IndexBuilder,
     locate::{LEAST_SUFFIX, Located, locate_tail},
     metadata::{CONTENT_TYPE, Metadata},

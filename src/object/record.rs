@@ -10,13 +10,13 @@
 use std::ops::Range;
 
 use super::{
-    content::ContentIdentity,
+    content::{ContentDigest, ContentIdentity},
     limits,
     span::RecordSpan,
     wire::{Reader, corrupt, put},
 };
 use crate::{
-    codec::{checksum::Crc64Nvme, varint},
+    codec::varint,
     error::{Code, Error, Result},
 };
 
@@ -42,8 +42,7 @@ pub struct RecordBlockBuilder {
     span: Option<RecordSpan>,
     last_id: Option<u64>,
     last_time: i64,
-    content_len: u64,
-    content_crc: Crc64Nvme,
+    content: ContentDigest,
 }
 
 impl RecordBlockBuilder {
@@ -55,8 +54,7 @@ impl RecordBlockBuilder {
             span: None,
             last_id: None,
             last_time: 0,
-            content_len: 0,
-            content_crc: Crc64Nvme::new(),
+            content: ContentDigest::new(),
         }
     }
 
@@ -105,7 +103,7 @@ impl RecordBlockBuilder {
         debug_assert!(follows, "the id was compared above");
         self.last_id = Some(id);
         self.last_time = time_us;
-        self.digest(id, time_us, payload);
+        self.content.record(id, time_us, payload);
         Ok(Append::Fits)
     }
 
@@ -128,17 +126,7 @@ impl RecordBlockBuilder {
 
     /// The identity of all records that were taken so far, however they were cut.
     pub fn content(&self) -> ContentIdentity {
-        ContentIdentity { length: self.content_len, crc64: self.content_crc.finalize() }
-    }
-
-    fn digest(&mut self, id: u64, time_us: i64, payload: &[u8]) {
-        let mut head = [0; 20];
-        head[..8].copy_from_slice(&id.to_le_bytes());
-        head[8..16].copy_from_slice(&time_us.to_le_bytes());
-        head[16..].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-        self.content_crc.update(&head);
-        self.content_crc.update(payload);
-        self.content_len += (head.len() + payload.len()) as u64;
+        self.content.identity()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{
-    attachment::{Attachment, FRAME_HEADER, TAIL_MAGIC},
+    attachment::{Attachment, AttachmentEntry, FRAME_HEADER, TAIL_MAGIC},
     content::{ContentIdentity, Mode, ObjectId},
     header::{Header, LEAST_HEADER},
     index::table_entry_len,
@@ -49,6 +49,7 @@ pub struct Tail {
     trailer: Trailer,
     crc32c: u32,
     object_len: u64,
+    /// Its attachments have moved to `attachments`, where they have positions.
     header: Header,
     attachments: Vec<Attachment>,
     pages: Vec<PageEntry>,
@@ -90,12 +91,13 @@ impl Tail {
         if trailer.header_len as usize > limits::MAX_HEADER {
             return Err(corrupt(format!("a header of {} bytes is outside the limits", trailer.header_len)));
         }
-        let header = Header::get(frame.take(trailer.header_len as usize)?)?;
+        let mut header = Header::get(frame.take(trailer.header_len as usize)?)?;
         let table_len = (trailer.pages as usize).saturating_mul(table_entry_len(header.mode));
         if table_len > limits::MAX_PAGE_TABLE || frame.remaining() != table_len + TRAILER {
             return Err(corrupt("header, page table and trailer do not add up to its length"));
         }
-        let (attachments, index_position) = place_attachments(&header)?;
+        let (attachments, index_position) =
+            place_attachments(std::mem::take(&mut header.attachments), header.data_len)?;
         let pages = parse_page_table(frame.take(table_len)?, trailer.pages, &header, index_position)?;
         let index_end = pages.last().map_or(index_position + FRAME_HEADER as u64, |page| page.position.end);
         if index_end != position {
@@ -255,7 +257,7 @@ impl Tail {
     /// The memory that it holds, in bytes, about.
     pub fn memory(&self) -> usize {
         let names: usize =
-            self.attachments.iter().map(|a| size_of::<Attachment>() + 2 * a.entry.name.len()).sum();
+            self.attachments.iter().map(|a| size_of::<Attachment>() + a.entry.name.len()).sum();
         let pairs: usize =
             self.header.metadata.iter().map(|(name, value)| 64 + name.len() + value.len()).sum();
         size_of::<Self>()
@@ -267,15 +269,15 @@ impl Tail {
 }
 
 /// The attachments with their positions, and the position of the index frame behind them.
-fn place_attachments(header: &Header) -> Result<(Vec<Attachment>, u64)> {
-    let mut at = header.data_len;
-    let mut placed = Vec::with_capacity(header.attachments.len());
-    for entry in &header.attachments {
+fn place_attachments(entries: Vec<AttachmentEntry>, data_len: u64) -> Result<(Vec<Attachment>, u64)> {
+    let mut at = data_len;
+    let mut placed = Vec::with_capacity(entries.len());
+    for entry in entries {
         let start = at.checked_add(FRAME_HEADER as u64);
         let stored = start.and_then(|start| Some(start..start.checked_add(entry.stored_len.into())?));
         let stored = stored.ok_or_else(|| corrupt("the attachments run past 64 bits"))?;
         at = stored.end;
-        placed.push(Attachment { entry: entry.clone(), stored });
+        placed.push(Attachment { entry, stored });
     }
     match at.checked_add(FRAME_HEADER as u64) {
         Some(_) => Ok((placed, at)),

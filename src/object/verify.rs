@@ -46,7 +46,11 @@ impl Tail {
         let parse = || {
             let records = RecordBlock::parse(raw)?;
             match block.records {
-                Some(span) if span.first_id == records.first_id() && span.count == records.count().into() => {
+                Some(span)
+                    if records.len() == raw.len()
+                        && records.first_id() == span.first_id
+                        && u64::from(records.count()) == span.count =>
+                {
                     Ok(records)
                 }
                 _ => Err(corrupt("its header does not match the index")),
@@ -66,28 +70,23 @@ impl Tail {
         decompressor: &mut Decompressor,
     ) -> Result<Vec<u8>> {
         let entry = &attachment.entry;
-        let len = entry.content.length as usize;
-        let mut raw = Vec::new();
-        raw.try_reserve_exact(len).map_err(|_| {
-            Error::new(
-                Code::ResourceExhausted,
-                format!("no memory for attachment {:?} of {len} bytes", entry.name),
-            )
-        })?;
         let mut open = || {
             check(stored, entry.stored_len as usize, entry.crc32c)?;
+            let len = entry.content.length as usize;
+            let mut raw = Vec::new();
+            raw.try_reserve_exact(len)
+                .map_err(|_| Error::new(Code::ResourceExhausted, format!("no memory for {len} raw bytes")))?;
             raw.resize(len, 0);
             decode(entry.codec, stored, decompressor, &mut raw)?;
             if checksum::crc64nvme(&raw) != entry.content.crc64 {
                 return Err(corrupt("it does not match its CRC-64/NVME"));
             }
-            Ok(())
+            Ok(raw)
         };
         open().map_err(|e| {
             let at = attachment.stored.start;
             e.context(format_args!("attachment {:?} of object {} at {at}", entry.name, self.id()))
-        })?;
-        Ok(raw)
+        })
     }
 
     fn in_block(&self, block: &Block, error: Error) -> Error {

@@ -5,8 +5,8 @@ use std::fmt;
 
 /// Longest key in bytes: S3 allows 1,024 for prefix and key together.
 pub const MAX_KEY: usize = 900;
-/// Longest name between two slashes in bytes: 255 is the limit of common file systems, and a
-/// temporary file's name is 48 bytes longer than the name it will have.
+/// Longest name between two slashes in bytes: common file systems allow 255, those that encrypt names
+/// (eCryptfs) leave fewer, and tools like to append `.part` or `.zst` to what they fetch.
 pub const MAX_NAME: usize = 200;
 /// Begin of the names of files that are not objects yet; no key may use it.
 pub const TEMPORARY: &str = ".seglift-upload-";
@@ -37,7 +37,9 @@ impl Key {
                 "" => return refuse("has an empty name: no leading, trailing or double slash is allowed"),
                 "." | ".." => return refuse("has a name . or .., which leaves or repeats a folder"),
                 _ if name.len() > MAX_NAME => return refuse("has a name of more than 200 bytes"),
-                _ if name.starts_with(TEMPORARY) => return refuse("has a name that is kept for uploads in progress"),
+                _ if name.starts_with(TEMPORARY) => {
+                    return refuse("has a name that is kept for uploads in progress");
+                }
                 _ => {}
             }
         }
@@ -67,7 +69,16 @@ mod tests {
 
     #[test]
     fn path_like_names_are_keys() {
-        for good in ["a", "topic/0/00000000000000000000-3f", "ünïcode/日本", ".hidden", "a.b", "...", "a b", "%2e%2e/x"] {
+        for good in [
+            "a",
+            "topic/0/00000000000000000000-3f",
+            "ünïcode/日本",
+            ".hidden",
+            "a.b",
+            "...",
+            "a b",
+            "%2e%2e/x",
+        ] {
             assert_eq!(Key::new(good).unwrap().as_str(), good);
         }
     }
@@ -76,9 +87,23 @@ mod tests {
     fn names_that_leave_the_root_or_mean_two_things_are_refused() {
         let long = "x".repeat(201);
         let longer = "abc/".repeat(300) + "x";
-        for bad in
-            ["", "/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a\0b", "a\nb", "a\\b", ".seglift-upload-1", &long, &longer]
-        {
+        for bad in [
+            "",
+            "/",
+            "/a",
+            "a/",
+            "a//b",
+            "..",
+            "a/../b",
+            "./a",
+            "a/.",
+            "a\0b",
+            "a\nb",
+            "a\\b",
+            ".seglift-upload-1",
+            &long,
+            &longer,
+        ] {
             assert_eq!(Key::new(bad).unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
         }
     }

@@ -11,13 +11,26 @@
 //! Every method is cancel-safe by dropping its future, except that [`Upload::commit`] and
 //! [`ObjectStore::put`] may then have committed: callers drop those only to answer `OUTCOME_UNKNOWN`.
 
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use futures_util::Stream;
 use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
+#[cfg(feature = "testing")]
+pub mod conformance;
+#[cfg(feature = "testing")]
+pub mod fault;
 mod key;
+mod local;
+mod memory;
+mod open;
+mod parts;
+mod pieces;
+
 pub use key::Key;
+pub use local::LocalStore;
+pub use memory::MemoryStore;
+pub use open::{OpenOptions, fingerprint, open};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -75,6 +88,30 @@ pub enum GetRange {
     Range(Range<u64>),
     /// The last `n` bytes, or the whole object where it is shorter; `n > 0`.
     Suffix(u64),
+}
+
+impl GetRange {
+    /// The bytes that this means in an object of `object_len` bytes: `OUT_OF_RANGE` where a range starts
+    /// at or after the end, `INVALID_ARGUMENT` where it asks for nothing. A suffix of an empty object is
+    /// its zero bytes.
+    pub fn within(&self, object_len: u64) -> Result<Range<u64>> {
+        match *self {
+            GetRange::Range(Range { start, end }) if start >= end => Err(Error::new(
+                Code::InvalidArgument,
+                format!("the range {start}..{end} is empty; ask for a byte at least"),
+            )),
+            GetRange::Range(Range { start, .. }) if start >= object_len => Err(Error::new(
+                Code::OutOfRange,
+                format!("the range starts at byte {start} and the object has {object_len}"),
+            )),
+            GetRange::Range(Range { start, end }) => Ok(start..end.min(object_len)),
+            GetRange::Suffix(0) => Err(Error::new(
+                Code::InvalidArgument,
+                "a suffix of 0 bytes was asked for; ask for a byte at least",
+            )),
+            GetRange::Suffix(n) => Ok(object_len.saturating_sub(n)..object_len),
+        }
+    }
 }
 
 /// The answer to a get: where the bytes stand, and the bytes.
@@ -147,16 +184,24 @@ pub trait ObjectStore: Send + Sync + 'static {
 
     /// Lists keys that begin with `prefix` (any text, not only whole folders) and are greater than
     /// `after`, in byte order, at most `max` (> 0) of them.
-    fn list<'a>(&'a self, prefix: &'a str, after: Option<&'a str>, max: usize) -> BoxFuture<'a, Result<ListPage>>;
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>>;
 }
 
-/// An upload in parts. Dropping it neither commits nor aborts.
+/// An upload in parts. Dropping it never commits; whether what was uploaded then stays for `reap` (S3) or
+/// goes at once (files, memory) is the store's.
 pub trait Upload: Send + Sync {
     /// Stores part `number` (from 0), which begins at `offset` of the object. Parts may come in any order
     /// and at once; sending one again replaces it. All parts but the last are equally long.
     fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>>;
 
-    /// Makes the object of the parts 0..n visible, durable, and only if the key is free.
+    /// Makes the object of the parts 0..n (n > 0) visible, durable, and only if the key is free. A missing
+    /// part is `NotDone`. After `Done` and `Exists` the answer stays; whether another try can follow
+    /// `NotDone` is the store's, and a whole new upload always can.
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
 
     /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.

@@ -1,0 +1,89 @@
+//! The file that an object is until it has its name.
+//!
+//! It lies in the store's folder itself, whatever the key: so a reap looks in one place, and the key's folders
+//! are made only at the commit. Its name is `.seglift-upload-<owner>-<uuid>`; `<owner>` is the CRC-64/NVME of
+//! the host's identity in 16 hexadecimal digits (extended attributes could hold the text, but are not
+//! everywhere). While the upload lives its file is locked with `flock`, so that a reap tells a dead upload,
+//! whose lock the kernel has released, from a slow one. Where the file system has no locks only age can tell.
+//!
+//! The name goes when this value does, however the upload ended. That never harms an object: a committed one
+//! has another name by then.
+
+use super::{errno::error, root::Root};
+use crate::{error::Result, store::key::TEMPORARY};
+use rustix::{
+    fd::AsFd,
+    fs::{AtFlags, FlockOperation, Mode, OFlags},
+    io::Errno,
+};
+use std::{
+    fs::File,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
+};
+
+/// A temporary file; removed when dropped.
+pub(super) struct Temporary {
+    root: Arc<Root>,
+    pub(super) name: String,
+    pub(super) file: File,
+    named: AtomicBool,
+}
+
+impl Temporary {
+    /// Creates a temporary file for an upload of `owner`. Blocks.
+    pub(super) fn create(root: Arc<Root>, owner: &str) -> Result<Self> {
+        let owner = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, owner.as_bytes());
+        let name = format!("{TEMPORARY}{owner:016x}-{}", uuid::Uuid::new_v4());
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(root.last(&[]), &name, flags, Mode::from_raw_mode(0o666)) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => {
+                return Err(root
+                    .check()
+                    .err()
+                    .unwrap_or_else(|| error(Errno::NOENT, "create", &root.path_of(name))));
+            }
+            Err(e) => return Err(error(e, "create", &root.path_of(name))),
+        };
+        // A file system without locks is not a reason to refuse an upload.
+        let _ = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive);
+        Ok(Self { root, name, file: fd.into(), named: AtomicBool::new(true) })
+    }
+
+    /// The file's path, for messages.
+    pub(super) fn path(&self) -> PathBuf {
+        self.root.path_of(&self.name)
+    }
+
+    /// The name was given away by a rename.
+    pub(super) fn forget(&self) {
+        self.named.store(false, std::sync::atomic::Ordering::Release);
+    }
+
+    /// Removes the name. Repeating it is success.
+    pub(super) fn discard(&self) -> Result<()> {
+        if !self.named.swap(false, AcqRel) {
+            return Ok(());
+        }
+        match rustix::fs::unlinkat(self.root.last(&[]), &self.name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(error(e, "remove", &self.path())),
+        }
+    }
+
+    /// Makes the file durable.
+    pub(super) fn sync(&self) -> Result<()> {
+        (self.root.sync)(self.file.as_fd()).map_err(|e| error(e, "make durable", &self.path()))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What cannot be removed here is left to a reap; nobody is there to be told.
+        let _ = self.discard();
+    }
+}

@@ -1,0 +1,291 @@
+//! `memory:` — objects in this process's memory; what tests and first programs open.
+//!
+//! It keeps every promise of the trait, the awkward ones too: an object appears in one step under a lock, and
+//! a key that is a folder of another is refused as a file system refuses it. `memory:` is a new, empty place
+//! at each open; `memory://name` is one place for the whole process and lives as long as the process, so that
+//! a closed driver finds its objects again.
+//!
+//! Bodies are copied in, one allocation for each part: the pieces that arrive may be lent from a pool that
+//! needs them back. Reads copy nothing.
+
+use super::{
+    Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
+    Upload, UploadInfo, parts, parts::Parts, pieces,
+};
+use crate::error::{Code, Error, Result};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::{Bound, Range},
+    sync::{Arc, LazyLock},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// Names of shared places: letters, digits, `.`, `_`, `-`.
+const NAME: std::ops::RangeInclusive<usize> = 1..=100;
+
+/// One object: its parts, each with its offset, in order.
+struct Object {
+    parts: Arc<[(u64, Bytes)]>,
+    len: u64,
+    modified_us: i64,
+}
+
+type Objects = Arc<Mutex<BTreeMap<Box<str>, Object>>>;
+
+/// A store in memory.
+#[derive(Clone)]
+pub struct MemoryStore {
+    uri: Arc<str>,
+    objects: Objects,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::private()
+    }
+}
+
+impl MemoryStore {
+    /// A new place that nobody else can open. Its URI is `memory:` and a UUID: it is never the same place
+    /// as another, and a receipt from one must not be taken for a receipt from the other.
+    pub fn private() -> Self {
+        Self { uri: format!("memory:{}", uuid::Uuid::new_v4()).into(), objects: Objects::default() }
+    }
+
+    /// The place `name` of this process, created by the first who asks for it. A name has 1 to 100 letters,
+    /// digits, dots, underscores and dashes, else `INVALID_ARGUMENT`.
+    pub fn shared(name: &str) -> Result<Self> {
+        static PLACES: LazyLock<Mutex<HashMap<String, Objects>>> = LazyLock::new(Mutex::default);
+        let fine = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+        if !NAME.contains(&name.len()) || !name.bytes().all(fine) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "a store in memory is named with 1 to 100 letters, digits, dots, underscores and dashes, as in memory://test-1",
+            ));
+        }
+        let objects = PLACES.lock().entry(name.to_owned()).or_default().clone();
+        Ok(Self { uri: format!("memory://{name}").into(), objects })
+    }
+
+    /// Why `key` cannot be an object, if there is a reason: `None` leaves it to whether it exists.
+    fn conflict(objects: &BTreeMap<Box<str>, Object>, key: &Key) -> Option<Error> {
+        if let Some(folder) = key.folders().find(|&folder| objects.contains_key(folder)) {
+            return Some(parts::folder_is_an_object(key, folder));
+        }
+        let inside = format!("{key}/");
+        let next = objects.range::<str, _>((Bound::Included(inside.as_str()), Bound::Unbounded)).next();
+        next.filter(|(other, _)| other.starts_with(&inside)).map(|_| parts::key_is_a_folder(key))
+    }
+
+    fn commit(&self, key: &Key, parts: Parts<Bytes>) -> Commit {
+        let len = match parts.total(key) {
+            Ok(len) => len,
+            Err(e) => return Commit::NotDone(e),
+        };
+        let object = Object { parts: parts.into_contents().collect(), len, modified_us: now_us() };
+        let mut objects = self.objects.lock();
+        if let Some(e) = Self::conflict(&objects, key) {
+            return Commit::NotDone(e);
+        }
+        if objects.contains_key(key.as_str()) {
+            return Commit::Exists;
+        }
+        objects.insert(key.as_str().into(), object);
+        Commit::Done
+    }
+}
+
+/// The bytes of a body in one allocation.
+async fn collect(key: &Key, body: &dyn Body) -> Result<Bytes> {
+    let promised = body.len();
+    let mut all = pieces::with_capacity(usize::try_from(promised).unwrap_or(usize::MAX))?;
+    let mut stream = body.open();
+    while let Some(piece) = stream.next().await {
+        let piece = piece?;
+        if piece.len() as u64 > promised - all.len() as u64 {
+            return Err(parts::wrong_length(key, promised, (all.len() + piece.len()) as u64));
+        }
+        all.extend_from_slice(&piece);
+    }
+    if all.len() as u64 != promised {
+        return Err(parts::wrong_length(key, promised, all.len() as u64));
+    }
+    Ok(all.into())
+}
+
+/// The pieces of `range`, as slices of the parts.
+fn stream_of(object: Arc<[(u64, Bytes)]>, range: Range<u64>) -> ByteStream {
+    let pieces = std::iter::successors(Some((range.start, Bytes::new())), move |(at, _)| {
+        if *at >= range.end {
+            return None;
+        }
+        let part = object.partition_point(|(offset, _)| offset <= at) - 1;
+        let (offset, bytes) = &object[part];
+        let from = (at - offset) as usize;
+        let to =
+            bytes.len().min((range.end - offset).min(usize::MAX as u64) as usize).min(from + pieces::PIECE);
+        Some((at + (to - from) as u64, bytes.slice(from..to)))
+    });
+    stream::iter(pieces.skip(1).map(|(_, piece)| Ok(piece))).boxed()
+}
+
+fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
+}
+
+fn not_found(key: &Key) -> Error {
+    Error::new(Code::NotFound, format!("there is no object {key}"))
+}
+
+impl ObjectStore for MemoryStore {
+    fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { atomic_create: true, min_part: 1, max_part: i64::MAX as u64, max_parts: u32::MAX }
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, _: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            match collect(key, &*body).await {
+                Err(e) => Commit::NotDone(e),
+                Ok(bytes) => {
+                    let mut parts = Parts::default();
+                    parts.arrived(0, 0, bytes.len() as u64, bytes);
+                    self.commit(key, parts)
+                }
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, key: &'a Key, _: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
+        Box::pin(async move {
+            match Self::conflict(&self.objects.lock(), key) {
+                Some(e) => Err(e),
+                None => Ok(Box::new(MemoryUpload {
+                    store: self.clone(),
+                    key: key.clone(),
+                    state: Mutex::new(State::Open(Parts::default())),
+                }) as Box<dyn Upload>),
+            }
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
+        Box::pin(async move {
+            let objects = self.objects.lock();
+            let object = objects.get(key.as_str()).ok_or_else(|| not_found(key))?;
+            let range = range.within(object.len).map_err(|e| e.context(key))?;
+            Ok(Get {
+                object_len: object.len,
+                range: range.clone(),
+                body: stream_of(object.parts.clone(), range),
+            })
+        })
+    }
+
+    fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>> {
+        Box::pin(async move {
+            let objects = self.objects.lock();
+            let object = objects.get(key.as_str()).ok_or_else(|| not_found(key))?;
+            Ok(Entry { key: key.clone(), len: object.len, modified_us: object.modified_us })
+        })
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
+        Box::pin(async move {
+            let mut objects = self.objects.lock();
+            keys.iter().map(|key| Ok(drop(objects.remove(key.as_str())))).collect()
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>> {
+        Box::pin(async move {
+            let from = match after {
+                Some(after) if after >= prefix => Bound::Excluded(after),
+                _ => Bound::Included(prefix),
+            };
+            let objects = self.objects.lock();
+            let mut found = objects
+                .range::<str, _>((from, Bound::Unbounded))
+                .take_while(|(key, _)| key.starts_with(prefix));
+            let mut entries = Vec::new();
+            for (key, object) in found.by_ref().take(max) {
+                entries.push(Entry { key: Key::new(key)?, len: object.len, modified_us: object.modified_us });
+            }
+            Ok(ListPage { entries, more: found.next().is_some() })
+        })
+    }
+}
+
+/// Where an upload stands.
+enum State {
+    Open(Parts<Bytes>),
+    Done,
+    Exists,
+    NotDone(Error),
+    Aborted,
+}
+
+struct MemoryUpload {
+    store: MemoryStore,
+    key: Key,
+    state: Mutex<State>,
+}
+
+impl MemoryUpload {
+    fn with_parts(&self, change: impl FnOnce(&mut Parts<Bytes>)) -> Result<()> {
+        match &mut *self.state.lock() {
+            State::Open(parts) => Ok(change(parts)),
+            _ => Err(parts::ended(&self.key)),
+        }
+    }
+}
+
+impl Upload for MemoryUpload {
+    fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            self.with_parts(|parts| parts.forget(number))?;
+            let bytes = collect(&self.key, &*body).await?;
+            self.with_parts(|parts| parts.arrived(number, offset, bytes.len() as u64, bytes))
+        })
+    }
+
+    fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            let mut state = self.state.lock();
+            if let State::Open(parts) = &mut *state {
+                *state = match self.store.commit(&self.key, std::mem::take(parts)) {
+                    Commit::Done => State::Done,
+                    Commit::Exists => State::Exists,
+                    Commit::NotDone(e) | Commit::Unknown(e) => State::NotDone(e),
+                };
+            }
+            match &*state {
+                State::Done => Commit::Done,
+                State::Exists => Commit::Exists,
+                State::NotDone(e) => Commit::NotDone(e.clone()),
+                State::Open(_) | State::Aborted => Commit::NotDone(parts::ended(&self.key)),
+            }
+        })
+    }
+
+    fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let mut state = self.state.lock();
+            match *state {
+                State::Done => Err(parts::too_late_to_abort(&self.key)),
+                _ => Ok(*state = State::Aborted),
+            }
+        })
+    }
+}
