@@ -2,7 +2,7 @@
 //!
 //! `URI/KEY` is what people type and paste, but says not where the store ends. For an object of a
 //! `file://` store that does not matter: whatever folder counts as the store, the object is the
-//! same file. So the split is one fixed rule for each scheme, and `URI KEY…` says it outright.
+//! same file. So each scheme has one rule for the split, and `URI KEY…` says it outright.
 //!
 //! KEY is never percent-decoded: it is the text that `seglift ls` prints.
 
@@ -64,7 +64,7 @@ fn split(uri: &str, names: Names) -> Result<Address> {
         if names == Names::Prefix && (rest.ends_with('/') || Path::new(rest).is_dir()) {
             (uri.to_string(), String::new())
         } else {
-            match rest.rfind('/') {
+            match folder(rest) {
                 // The root directory keeps its slash.
                 Some(0) => (format!("{scheme}:///"), rest[1..].to_string()),
                 Some(slash) => at(uri.len() - rest.len() + slash),
@@ -82,6 +82,17 @@ fn split(uri: &str, names: Names) -> Result<Address> {
         return Err(Error::new(Code::InvalidArgument, message));
     }
     Ok(Address { store, key })
+}
+
+/// The slash behind the folder that is the store of `path`: the last one, or the last that follows a
+/// folder which exists, so that an object in a folder that is not there is just not there.
+fn folder(path: &str) -> Option<usize> {
+    let last = path.rfind('/')?;
+    let mut slash = last;
+    while slash > 0 && !Path::new(&path[..slash]).is_dir() {
+        slash = path[..slash].rfind('/')?;
+    }
+    Some(if slash == 0 { last } else { slash })
 }
 
 /// Whether `key` is `folder` itself or lies in it. A folder is whole names: `topic/1` holds

@@ -12,10 +12,10 @@ use crate::{
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use seglift::{
     Code, Error, Result,
-    config::Config,
+    config::{Config, Scope},
     driver::Driver,
-    engine::{Call, Engine},
-    store::Entry,
+    engine::{Call, Engine, EngineOptions},
+    store::{self, Entry, OpenOptions},
 };
 use serde_json::{Value, json};
 use std::{collections::HashMap, env, time::Duration};
@@ -68,14 +68,27 @@ impl App {
         Ok(())
     }
 
-    /// A driver for `store`; the same one for the same text.
+    /// A driver to write to `store`, whose directory is created if it is missing.
+    pub fn writing_driver(&mut self, store: &str) -> Result<Driver> {
+        self.open(store)
+    }
+
+    /// A driver to read from `store`, or remove from it. It must exist: a mistyped name must not leave
+    /// an empty directory behind.
     pub fn driver(&mut self, store: &str) -> Result<Driver> {
+        if !self.drivers.contains_key(store) {
+            store::open(store, &OpenOptions { create: false, ..OpenOptions::default() })?;
+        }
+        self.open(store)
+    }
+
+    fn open(&mut self, store: &str) -> Result<Driver> {
         if let Some(driver) = self.drivers.get(store) {
             return Ok(driver.clone());
         }
         let engine = match &self.engine {
             Some(engine) => engine.clone(),
-            None => self.engine.insert(Engine::open(&self.config)?).clone(),
+            None => self.engine.insert(Engine::new(engine_options(&self.config)?)?).clone(),
         };
         let driver = Driver::open(&engine, store, &self.config)?;
         self.drivers.insert(store.to_string(), driver.clone());
@@ -85,6 +98,18 @@ impl App {
     /// A call that Ctrl-C cancels.
     pub fn call(&self) -> Call {
         Call { cancel: Some(self.interrupt.cancel().clone()), ..Call::default() }
+    }
+
+    /// The deadline of an operation that moves `bytes`: `None`, the setting `key`, if somebody gave it;
+    /// else its default and a second for each MiB, so that size alone fails nothing. Whether bytes move
+    /// at all is what the stall limit watches.
+    pub fn deadline(&self, key: &str, bytes: u64) -> Result<Option<Duration>> {
+        if self.config.given(Scope::Driver).any(|given| given == key) {
+            return Ok(None);
+        }
+        let settings = self.config.settings()?;
+        let base = if key == "deadline.offload" { settings.deadline_offload } else { settings.deadline_other };
+        Ok(Some(base + Duration::from_secs(bytes >> 20)))
     }
 
     /// Reports a failure and counts it; `about` is what its JSON object says beside the error. Fails
@@ -159,6 +184,17 @@ impl App {
         }
         self.tally.status()
     }
+}
+
+fn engine_options(config: &Config) -> Result<EngineOptions> {
+    let settings = config.settings()?;
+    Ok(EngineOptions {
+        threads: settings.engine_threads,
+        memory_budget: settings.memory_budget as u64,
+        lent_limit: settings.memory_lent_limit as u64,
+        cache_size: settings.cache_memory_size as u64,
+        ..EngineOptions::default()
+    })
 }
 
 /// Calls `each` with the objects whose keys begin with `prefix`, in byte order, page by page.

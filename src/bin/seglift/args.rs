@@ -40,6 +40,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// A setting, such as upload.part.size=16MiB; wins over files and the environment. Repeatable
     #[arg(long = "set", value_name = "KEY=VALUE", global = true, value_parser = pair)]

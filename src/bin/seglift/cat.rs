@@ -34,12 +34,12 @@ pub fn run(app: &mut App, args: &args::Cat) -> Result<(), Failure> {
     };
     if let Some(Span::Closed(first, last)) = span {
         let out = &mut app.out;
-        restore.records(first, last, |id, time_us, payload| {
+        restore.records(first, last, |record| {
             if out.json {
-                let object = || joined(json!({"id": id, "time_us": time_us}), blob("text", payload));
-                return out.listed(object, String::new);
+                let position = json!({"id": record.id, "time_us": record.time_us});
+                return out.listed(|| joined(position, blob("text", record.payload)), String::new);
             }
-            out.bytes(payload)?;
+            out.bytes(record.payload)?;
             out.bytes(b"\n")
         })?;
         return app.out.flush();

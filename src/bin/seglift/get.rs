@@ -4,7 +4,7 @@
 //! then it is a temporary file beside it, which goes when the command is interrupted.
 
 use crate::{
-    address::{self, Address, Names},
+    address::{self, Names},
     app::{App, count, digest, joined, located},
     args,
     failure::{Failure, local},
@@ -15,6 +15,7 @@ use seglift::{
     codec::checksum::Crc64Nvme,
     driver::Driver,
     object::Mode,
+    reader::RecordView,
 };
 use serde_json::json;
 use std::{
@@ -120,7 +121,7 @@ fn exists(key: &str, target: &Path) -> Error {
 fn fetch_bytes(
     app: &App,
     restore: &Restore,
-    mut file: &NamedTempFile,
+    file: &NamedTempFile,
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<u64, Failure> {
     let total = restore.stat.segment_bytes();
@@ -146,7 +147,7 @@ fn fetch_records(
     let mut progress = app.talk.progress(restore.stat.key());
     let (mut done, mut crc) = (0, Crc64Nvme::new());
     let mut lines = BufWriter::with_capacity(256 * 1024, file.as_file());
-    restore.records(0, u64::MAX, |id, time_us, payload| {
+    restore.records(0, u64::MAX, |RecordView { id, time_us, payload }| {
         crc.update(&id.to_le_bytes());
         crc.update(&time_us.to_le_bytes());
         crc.update(&(payload.len() as u32).to_le_bytes());

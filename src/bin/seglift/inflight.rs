@@ -6,12 +6,15 @@
 use seglift::{
     Code, Error, Result,
     driver::{Driver, Outcome},
-    engine::{Engine, Queue, Slot},
+    engine::{Engine, Event, Queue, Slot},
 };
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 /// How often progress is looked at: a bar that moves ten times a second looks smooth.
-const TICK_MS: i64 = 100;
+const TICK: Duration = Duration::from_millis(100);
 
 /// Submitted operations of one driver.
 pub struct Inflight {
@@ -36,10 +39,10 @@ impl Inflight {
         self.waiting.len()
     }
 
-    /// Submits an operation; `submit` gets the place of its completion and the number to hand on.
-    pub fn submit(&mut self, submit: impl FnOnce(Slot<Outcome>, usize) -> Result<u64>) -> Result<()> {
+    /// Submits an operation; `submit` gets the place of its completion.
+    pub fn submit(&mut self, submit: impl FnOnce(Slot<Outcome>) -> Result<u64>) -> Result<()> {
         let number = self.submitted;
-        let op = submit(self.queue.reserve()?, number)?;
+        let op = submit(self.queue.reserve(number)?)?;
         self.submitted += 1;
         self.waiting.push_back((number, op));
         Ok(())
@@ -54,8 +57,10 @@ impl Inflight {
             if let Some(result) = self.done.remove(&number) {
                 return result;
             }
-            for completion in self.queue.poll(self.submitted, TICK_MS)? {
-                self.done.insert(completion.user_data, completion.result);
+            for completion in self.queue.poll(self.submitted, Some(TICK))? {
+                if let Event::Done { result, .. } = completion.event {
+                    self.done.insert(completion.user_data, result);
+                }
             }
             if let Some(progress) = self.engine.progress(op) {
                 tick(progress.bytes_done, progress.bytes_total);

@@ -2,10 +2,11 @@
 
 use crate::{
     address::{self, Names},
-    app::{App, pages, time},
+    app::{App, located, pages, time},
     args,
     failure::Failure,
 };
+use seglift::{Code, Error};
 use serde_json::json;
 
 /// Prints the keys that begin with the prefix, in byte order.
@@ -14,7 +15,9 @@ pub fn run(app: &mut App, args: &args::Ls) -> Result<(), Failure> {
     for address in address::parse(&args.address, Names::Prefix)? {
         let driver = app.driver(&address.store)?;
         let out = &mut app.out;
+        let mut none = true;
         pages(&driver, &address.key, &call, |page| {
+            none &= page.is_empty();
             for entry in page {
                 let (key, at) = (entry.key.as_str(), time(entry.modified_us));
                 out.listed(
@@ -24,6 +27,11 @@ pub fn run(app: &mut App, args: &args::Ls) -> Result<(), Failure> {
             }
             out.flush()
         })?;
+        // An empty store is no error; a mistyped prefix is.
+        if none && !address.key.is_empty() {
+            let message = format!("no key in {} begins with \"{}\"", address.store, address.key);
+            app.failed(located(&address), &Error::new(Code::NotFound, message))?;
+        }
     }
-    app.out.flush()
+    Ok(())
 }

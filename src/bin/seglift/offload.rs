@@ -16,7 +16,7 @@ use seglift::{
     driver::{Driver, Outcome},
     engine::Call,
     object::{Metadata, Mode, limits::MAX_PAYLOAD},
-    writer::{Attachment, AttachmentData, Finish, IfExists, Receipt, Segment, Source, Writer, WriterOptions},
+    writer::{Attachment, AttachmentData, Finish, IfExists, Receipt, Record, Segment, Source, Writer, WriterOptions},
 };
 use serde_json::{Value, json};
 use std::{
@@ -29,7 +29,10 @@ use uuid::Uuid;
 /// Where the bytes come from.
 enum Origin {
     /// A regular file, which can be read again: parts that fail are sent again from it.
-    File,
+    File {
+        /// Its length in bytes.
+        length: u64,
+    },
     /// Standard input, a pipe, a device.
     Stream(Box<dyn Read + Send>),
 }
@@ -48,7 +51,7 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
         return refuse("standard input (-) can be read only once");
     }
     offsets(args)?;
-    let driver = app.driver(&args.to)?;
+    let driver = app.writing_driver(&args.to)?;
     let _hold = app.interrupt.hold();
     for file in &args.files {
         let key = match key(args, file) {
@@ -100,7 +103,7 @@ fn key(args: &args::Offload, file: &Path) -> Result<String> {
 fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &str) -> Result<Receipt> {
     let mut progress = app.talk.progress(&file.display().to_string());
     match origin(file)? {
-        Origin::File if !args.records => {
+        Origin::File { length } if !args.records => {
             let segment = Segment {
                 attachments: attachments(args),
                 metadata: metadata(args)?,
@@ -109,15 +112,15 @@ fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &
                 codec: codec(args),
                 ..Segment::new(key, Source::Path { path: file.to_path_buf(), offset: 0, len: None })
             };
-            let call = app.call();
+            let call = Call { deadline: app.deadline("deadline.offload", length)?, ..app.call() };
             let mut inflight = Inflight::new(driver, 1)?;
-            inflight.submit(|slot, n| driver.offload_submit(segment, &call, slot, n))?;
+            inflight.submit(|slot| driver.offload_submit(segment, &call, slot))?;
             match inflight.next(|done, total| progress.update(done, total))? {
-                Outcome::Receipt(receipt) => Ok(receipt),
+                Outcome::Receipt(receipt) => Ok(*receipt),
                 other => Err(unexpected(&other)),
             }
         }
-        Origin::File => {
+        Origin::File { .. } => {
             let source = File::open(file).map_err(|error| local("opening it", &error))?;
             stream(app, driver, args, key, Box::new(source), progress)
         }
@@ -130,12 +133,13 @@ fn origin(file: &Path) -> Result<Origin> {
         return Ok(Origin::Stream(Box::new(io::stdin())));
     }
     let unreadable = |error: io::Error| local("opening it", &error);
-    let kind = fs::metadata(file).map_err(unreadable)?.file_type();
+    let metadata = fs::metadata(file).map_err(unreadable)?;
+    let kind = metadata.file_type();
     if kind.is_dir() {
         return Err(Error::new(Code::SourceFailed, "it is a directory; name the files in it"));
     }
     if kind.is_file() {
-        return Ok(Origin::File);
+        return Ok(Origin::File { length: metadata.len() });
     }
     Ok(Origin::Stream(Box::new(File::open(file).map_err(unreadable)?)))
 }
@@ -159,7 +163,7 @@ fn stream(
         max_bytes: None,
         metadata: metadata(args)?,
     };
-    let writer = driver.writer(options, &call)?;
+    let writer = driver.writer(options, &call, None)?;
     let pushed = if args.records {
         push_lines(&writer, &mut input, args.first_id, &call, &mut progress)
     } else {
@@ -204,7 +208,7 @@ fn push_lines(writer: &Writer, input: &mut Input, first: u64, call: &Call, progr
             line.pop();
         }
         let this = id.ok_or_else(|| Error::new(Code::InvalidArgument, "there are more records than ids above --first-id"))?;
-        writer.append(this, 0, &line, call).map_err(|error| error.context(format_args!("record {this}")))?;
+        writer.append(Record { id: this, time_us: 0, payload: &line }, call).map_err(|error| error.context(format_args!("record {this}")))?;
         id = this.checked_add(1);
         progress.update(done, 0);
     }

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use serde_json::Value;
 use std::{
     fs::File,
-    io::{BufWriter, IsTerminal, Write, stdout},
+    io::{self, BufWriter, IsTerminal, Write, stdout},
     os::fd::AsFd,
 };
 
@@ -22,6 +22,8 @@ pub struct Output {
     pub json: bool,
     writer: BufWriter<File>,
     terminal: bool,
+    /// A write failed and was reported: there is nothing more to write to.
+    broken: bool,
 }
 
 impl Output {
@@ -32,6 +34,7 @@ impl Output {
             json,
             writer: BufWriter::with_capacity(BUFFER, File::from(file)),
             terminal: stdout().is_terminal(),
+            broken: false,
         })
     }
 
@@ -55,11 +58,21 @@ impl Output {
 
     /// Writes data as it is.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.writer.write_all(bytes).map_err(Failure::of_stdout)
+        self.write(|writer| writer.write_all(bytes))
     }
 
     /// Hands everything to the system.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        self.writer.flush().map_err(Failure::of_stdout)
+        self.write(|writer| writer.flush())
+    }
+
+    fn write(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Failure> {
+        if self.broken {
+            return Ok(());
+        }
+        write(&mut self.writer).map_err(|error| {
+            self.broken = true;
+            Failure::of_stdout(error)
+        })
     }
 }

@@ -14,7 +14,7 @@ use seglift::{
     Result,
     driver::{Driver, Outcome},
     engine::{Call, CallFlags},
-    reader::{SegmentRef, Stat},
+    reader::{RecordView, SegmentRef, Stat},
 };
 use std::ops::Range;
 
@@ -55,8 +55,8 @@ impl Restore {
             while next < range.end && inflight.len() < WINDOW {
                 // Up to the next multiple of a piece, so that all reads but the first begin with a block.
                 let end = (next / self.piece + 1).saturating_mul(self.piece).min(range.end);
-                inflight.submit(|slot, n| {
-                    self.driver.read_range_bytes_submit(&self.object, next, end - next, &self.call, slot, n)
+                inflight.submit(|slot| {
+                    self.driver.read_range_bytes_submit(&self.object, next, end - next, &self.call, slot)
                 })?;
                 next = end;
             }
@@ -70,22 +70,22 @@ impl Restore {
         }
     }
 
-    /// Hands the records with the ids `first` to `last` to `each`: id, time, payload.
+    /// Hands the records with the ids `first` to `last` to `each`.
     pub fn records(
         &self,
         first: u64,
         last: u64,
-        mut each: impl FnMut(u64, i64, &[u8]) -> Result<(), Failure>,
+        mut each: impl FnMut(RecordView<'_>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut next = first;
         loop {
             // Where a batch ends is known only when it is there; the reader's own prefetch overlaps.
-            let batch = self.driver.read_records(&self.object, next, u64::MAX, self.piece, &self.call)?;
-            for (id, time_us, payload) in batch.records() {
-                if id > last {
+            let batch = self.driver.read_records(&self.object, next, 0, self.piece, &self.call)?;
+            for record in batch.records() {
+                if record.id > last {
                     return Ok(());
                 }
-                each(id, time_us, payload)?;
+                each(record)?;
             }
             if batch.at_end() || batch.next_id() > last {
                 return Ok(());

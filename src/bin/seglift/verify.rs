@@ -11,6 +11,7 @@ use indicatif::HumanBytes;
 use seglift::{
     Error,
     driver::{Driver, Outcome},
+    engine::Call,
     reader::{SegmentRef, VerifyReport},
 };
 use serde_json::{Value, json};
@@ -50,12 +51,14 @@ pub fn run(app: &mut App, args: &args::Verify) -> Result<(), Failure> {
 
 fn verify(app: &App, driver: &Driver, key: &str) -> Result<VerifyReport, Error> {
     let object = SegmentRef { key: key.to_string(), token: None };
-    let call = app.call();
+    // How long it may take depends on how much there is to read.
+    let bytes = driver.stat(&object, &app.call())?.object_bytes();
+    let call = Call { deadline: app.deadline("deadline.other", bytes)?, ..app.call() };
     let mut progress = app.talk.progress(&format!("verify {key}"));
     let mut inflight = Inflight::new(driver, 1)?;
-    inflight.submit(|slot, n| driver.verify_submit(&object, &call, slot, n))?;
+    inflight.submit(|slot| driver.verify_submit(&object, &call, slot))?;
     match inflight.next(|done, total| progress.update(done, total))? {
-        Outcome::Verified(report) => Ok(report),
+        Outcome::Verified(report) => Ok(*report),
         other => Err(unexpected(&other)),
     }
 }
