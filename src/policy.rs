@@ -32,7 +32,7 @@ pub struct Policy {
     /// A log keeps at least this many bytes, counting each segment once, the open one included: a
     /// segment expires if what is left without it and all older ones is still as much.
     pub retention_size: Option<u64>,
-    /// A sealed segment whose newest record is older expires.
+    /// A sealed segment whose newest record is this old expires.
     pub retention_age: Option<Duration>,
 }
 
@@ -96,25 +96,22 @@ pub fn plan(policy: &Policy, segments: &[SegmentState], now_us: i64) -> Vec<Acti
     oldest_first.sort_by_key(|i| (segments[*i].base_offset, segments[*i].next_offset));
 
     let mut actions = vec![Action::Keep; segments.len()];
-    let kept = &oldest_first[expired(policy, segments, &oldest_first, now_us)..];
-    for i in &oldest_first[..oldest_first.len() - kept.len()] {
+    let (gone, kept) = oldest_first.split_at(expired(policy, segments, &oldest_first, now_us));
+    for i in gone {
         actions[*i] = Action::Expire;
     }
 
-    // Behind an open segment nothing is old: a log has one, at its end.
+    // A log has one open segment, at its end: what is listed behind one is not old, whatever it is.
     let sealed = kept.iter().position(|i| !segments[*i].sealed).map_or(kept, |open| &kept[..open]);
-    for i in &sealed[..due(policy, segments, sealed, now_us)] {
-        let segment = &segments[*i];
-        if !segment.offloaded && segment.local {
-            actions[*i] = Action::Offload;
-        }
-    }
-    for i in sealed {
+    let due = due(policy, segments, sealed, now_us);
+    for (age_rank, i) in sealed.iter().enumerate() {
         let segment = &segments[*i];
         let lag_over = policy.deletion_lag.is_some_and(|lag| is_past(segment.offloaded_us, lag, now_us));
-        if segment.offloaded && segment.local && lag_over {
-            actions[*i] = Action::DeleteLocal;
-        }
+        actions[*i] = match (segment.local, segment.offloaded) {
+            (true, false) if age_rank < due => Action::Offload,
+            (true, true) if lag_over => Action::DeleteLocal,
+            _ => Action::Keep,
+        };
     }
     actions
 }

@@ -67,6 +67,17 @@ fn each_fixed_default_is_a_value_that_its_own_setting_accepts() {
 }
 
 #[test]
+fn each_word_of_a_choice_arrives_in_the_typed_settings() {
+    for property in PROPERTIES {
+        if let Kind::Choice(words) = property.kind {
+            let each = words.iter().map(|word| format!("{:?}", with(&[(property.key, word)])));
+            let different: std::collections::HashSet<_> = each.collect();
+            assert_eq!(different.len(), words.len(), "{}", property.key);
+        }
+    }
+}
+
+#[test]
 fn names_are_unique_in_the_table_and_in_the_environment() {
     let mut names: Vec<String> = PROPERTIES
         .iter()
@@ -176,6 +187,21 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
 }
 
 #[test]
+fn settings_that_just_fit_each_other_are_allowed() {
+    let s = with(&[
+        ("cache.memory.size", "128MiB"),
+        ("memory.lent.limit", "128MiB"),
+        ("read.fetch.size", "64MiB"),
+        ("read.ahead.max", "64MiB"),
+        ("policy.size.threshold", "1G"),
+        ("policy.retention.size", "1G"),
+        ("policy.age.threshold", "1d"),
+        ("policy.retention.age", "1d"),
+    ]);
+    assert_eq!((s.cache_memory_size, s.read_ahead_max), (s.memory_budget, s.memory_budget / 2));
+}
+
+#[test]
 fn a_small_budget_needs_no_other_setting() {
     let s = with(&[("memory.budget", "16MiB")]);
     assert_eq!((s.memory_lent_limit, s.cache_memory_size), (8 * MIB, 6 * MIB));
@@ -257,7 +283,8 @@ fn the_caller_wins_over_files_files_over_the_environment_in_any_order_of_calls()
     let env = |c: &mut Config| {
         c.load_env([("SEGLIFT_STALL", "3s"), ("SEGLIFT_OWNER", "env"), ("SEGLIFT_CODEC", "none")])
     };
-    let steps: [&dyn Fn(&mut Config) -> seglift::Result<()>; 3] = [&set, &file, &env];
+    type Step<'a> = &'a dyn Fn(&mut Config) -> seglift::Result<()>;
+    let steps: [Step; 3] = [&set, &file, &env];
     for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let mut config = Config::new();
         order.iter().for_each(|step| steps[*step](&mut config).unwrap());

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use seglift::{
     Code,
     codec::{Codec, Compressor, checksum},
-    object::{BlockEntry, Located, Tail, locate_tail},
+    object::{BlockEntry, Located, RecordBlock, RecordBlockBuilder, Tail, locate_tail},
 };
 
 /// Reads everything; a panic is a failure of the test.
@@ -273,5 +273,38 @@ proptest! {
             let _ = read(&forged);
         }
         let _ = read(&garbage);
+    }
+
+    #[test]
+    fn any_bytes_in_a_record_block_give_records_inside_it_or_corrupt(
+        start in 0u64..200,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut builder = RecordBlockBuilder::new(1 << 20);
+        for (id, time, payload) in records(12) {
+            builder.append(start + id, time, &payload).unwrap();
+        }
+        let mut raw = Vec::new();
+        builder.finish(&mut raw).unwrap();
+        for (at, byte) in changes {
+            let at = at.index(raw.len());
+            raw[at] = byte;
+        }
+        raw.truncate(cut.index(raw.len() * 4));
+        let Ok(block) = RecordBlock::parse(&raw) else { return Ok(()) };
+        let (mut last, mut count) = (None, 0);
+        for record in block.records() {
+            match record {
+                Ok(record) => {
+                    prop_assert!(last < Some(record.id) && record.payload.end <= block.len());
+                    last = Some(record.id);
+                    count += 1;
+                }
+                Err(e) => prop_assert_eq!(e.code(), Code::Corrupt),
+            }
+        }
+        prop_assert!(count <= block.count());
+        let _ = block.seek(start + 1010).map(|records| records.count());
     }
 }

@@ -348,7 +348,7 @@ fn a_process_of_its_own() {
             println!("> uploaded");
             std::future::pending::<()>().await;
         }),
-        "without rights" => {
+        "without-rights" => {
             // Root may do everything; a process without capabilities is like any other user.
             let none = rustix::thread::CapabilitySet::empty();
             let sets = rustix::thread::CapabilitySets { effective: none, permitted: none, inheritable: none };
@@ -409,7 +409,7 @@ fn missing_rights_are_permission_denied_and_break_nothing() {
         mode(name, 0);
     }
     mode("", 0o555);
-    finish(start("without rights", &tier));
+    finish(start("without-rights", &tier));
     mode("", 0o755);
     mode("closed", 0o755);
     assert_eq!(block_on(keys(&store, "", 10)), ["closed/k", "open/k"]);

@@ -166,8 +166,8 @@ impl Metrics {
     /// host's own page. Error outcomes that never happened are left out, everything else is there
     /// from the start.
     pub fn to_prometheus(&self) -> String {
-        // A page of an engine at work has about 30 KiB.
-        let mut out = String::with_capacity(32 << 10);
+        // A page has about 48 KiB, most of it buckets.
+        let mut out = String::with_capacity(64 << 10);
         self.write_to(&mut out);
         out
     }

@@ -144,7 +144,7 @@ mod tests {
                 rest = after;
                 let taken = &bytes[..bytes.len() - rest.len()];
                 assert_eq!(digest.identity().length, taken.len() as u64);
-                if taken.len() % 97 == 0 || rest.is_empty() {
+                if taken.len().is_multiple_of(97) || rest.is_empty() {
                     assert_eq!(digest.identity().crc64, crc64nvme(taken), "pieces of {sizes:?}");
                 }
                 if rest.is_empty() {

@@ -7,28 +7,23 @@ library and the zstd program; every checksum on the way is checked.
     seglift_reader.py OBJECT attachment NAME       its bytes
     seglift_reader.py OBJECT verify                reads everything; UUID, mode, content length and CRC
 """
-import struct, subprocess, sys, uuid
+import itertools, struct, subprocess, sys, uuid
 
 
-def crc_table(polynomial):
-    table = list(range(256))
+def checksum(polynomial, bits):
+    ones, table = (1 << bits) - 1, list(range(256))
     for _ in range(8):
         table = [(c >> 1) ^ (polynomial if c & 1 else 0) for c in table]
-    return table
+
+    def of(data):
+        c = ones
+        for byte in data:
+            c = table[(c ^ byte) & 255] ^ (c >> 8)
+        return c ^ ones
+    return of
 
 
-def crc(table, bits, data):
-    c = ones = (1 << bits) - 1
-    for byte in data:
-        c = table[(c ^ byte) & 255] ^ (c >> 8)
-    return c ^ ones
-
-
-CRC32C, CRC64 = crc_table(0x82F63B78), crc_table(0x9A6C9329AC4BC9B5)  # the polynomials, reflected
-
-
-def crc32c(data): return crc(CRC32C, 32, data)
-def crc64(data): return crc(CRC64, 64, data)
+crc32c, crc64 = checksum(0x82F63B78, 32), checksum(0x9A6C9329AC4BC9B5, 64)  # the polynomials, reflected
 
 
 def check(good, what):
@@ -36,23 +31,37 @@ def check(good, what):
         sys.exit(f"seglift_reader: {what}")
 
 
+def signed(value):
+    return (value + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
+def decode(codec, stored, raw_len, crc, what):
+    check(crc32c(stored) == crc, f"{what} does not match its CRC32C")
+    raw = subprocess.run(["zstd", "-dcq"], input=stored, stdout=subprocess.PIPE, check=True).stdout if codec else stored
+    check(len(raw) == raw_len, f"{what} has a wrong length")
+    return raw
+
+
 class Cursor:
-    def __init__(self, data): self.data, self.at = data, 0
+    def __init__(self, data):
+        self.data, self.at = data, 0
 
     def take(self, n):
-        check(self.at + n <= len(self.data), "a field is cut off")
         self.at += n
+        check(self.at <= len(self.data), "a field is cut off")
         return self.data[self.at - n:self.at]
 
-    def unpack(self, layout): return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
-    def string(self): return self.take(self.unpack("H")[0]).decode()
+    def unpack(self, layout):
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def string(self):
+        return self.take(self.unpack("H")[0]).decode()
 
     def varint(self):
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in itertools.count(0, 7):
             byte, = self.take(1)
             value |= (byte & 127) << shift
-            shift += 7
             if byte < 128:
                 return value
 
@@ -61,138 +70,116 @@ class Cursor:
         return value >> 1 ^ -(value & 1)
 
 
-def signed(value): return (value + (1 << 63)) % (1 << 64) - (1 << 63)
-
-
-def decode(codec, stored, raw_len, checksum, what):
-    check(crc32c(stored) == checksum, f"{what} does not match its CRC32C")
-    raw = subprocess.run(["zstd", "-dcq"], input=stored, stdout=subprocess.PIPE, check=True).stdout if codec else stored
-    check(len(raw) == raw_len, f"{what} has a wrong length")
-    return raw
-
-
 class Object:
     def __init__(self, path):
         self.file = open(path, "rb")
-        self.size = self.file.seek(0, 2)
-        check(self.size >= 64, "too short")
-        end = self.read(self.size - 64, 64)
-        if end[-4:] == struct.pack("<I", 0x8F92EAB1):
-            length, _, frames, descriptor = struct.unpack("<IIIB", end[-17:-4])
-            check(descriptor == 0, "not a seek table of seglift")
-            self.tail_end = self.size - (8 + 8 * frames + 9)
+        size = self.file.seek(0, 2)
+        end = self.read(max(0, size - 64), 64)
+        if end[-4:] == struct.pack("<I", 0x8F92EAB1):  # a seek table: its last entry is the tail frame
+            length, _, frames = struct.unpack("<III", end[-17:-5])
+            size -= 8 + 8 * frames + 9
         else:
             check(end[-8:] == b"SEGLIFT\n", "not a seglift object")
-            length, self.tail_end = struct.unpack("<I", end[8:12])[0], self.size
-        self.parse_tail(self.read(self.tail_end - length, length))
+            length, = struct.unpack("<I", end[8:12])
+        self.parse_tail(self.read(size - length, length), size)
 
     def read(self, at, n):
-        check(0 <= at and at + n <= self.size, "a position lies outside the object")
+        check(at >= 0, "a position lies outside the object")
         self.file.seek(at)
-        return self.file.read(n)
+        data = self.file.read(n)
+        check(len(data) == n, "the object is cut off")
+        return data
 
-    def parse_tail(self, tail):
-        check(len(tail) > 72 and tail[-8:] == b"SEGLIFT\n", "no trailer")
-        position, length, header_len, pages, version, incompatible, _, self.id, _, checksum = \
-            struct.unpack("<QIIIIII16sII", tail[-64:-8])
-        check(length == len(tail) and position + length == self.tail_end, "the tail is not in its place")
-        check(crc32c(tail[:-12]) == checksum, "the tail does not match its CRC32C")
+    def parse_tail(self, tail, end):
+        position, length, header_len, pages, version, incompatible, _, self.id, _, crc, magic = \
+            struct.unpack("<QIIIIII16sII8s", tail[-64:])
+        check(magic == b"SEGLIFT\n" and (length, position + length) == (len(tail), end), "no tail at its place")
+        check(crc32c(tail[:-12]) == crc, "the tail does not match its CRC32C")
         check(version == 1 and incompatible == 0, "the object needs a newer reader")
         check(struct.unpack("<II", tail[:8]) == (0x184D2A55, length - 8), "no tail frame")
-        h = Cursor(tail[8:8 + header_len])
-        self.mode, self.codec, shift, _, self.blocks, self.segment_len, self.data_len, self.content_len, \
-            self.content_crc, self.records, _, _, _, _, self.created, attachments, pairs = h.unpack("BBBBIQQQQQQQqqqHH")
-        self.block_size, self.owner, self.attachments, at = 1 << shift, h.string(), {}, self.data_len
+        header, table = Cursor(tail[8:8 + header_len]), Cursor(tail[8 + header_len:-64])
+        self.mode, self.codec, shift, _, blocks, segment_len, data_len, self.content_len, self.content_crc, \
+            _, _, _, _, _, self.created, attachments, pairs = header.unpack("BBBBIQQQQQQQqqqHH")
+        self.block_size, self.segment_len, self.owner = 1 << shift, segment_len, header.string()
+        self.attachments, self.pages, at = {}, [], data_len
         for _ in range(attachments):
-            name, (codec, stored_len, checksum, raw_len, content) = h.string(), h.unpack("BIIIQ")
-            self.attachments[name] = (at + 8, stored_len, codec, checksum, raw_len, content)
+            name, (codec, stored_len, crc, raw_len, content) = header.string(), header.unpack("BIIIQ")
+            self.attachments[name] = (at + 8, codec, stored_len, crc, raw_len, content)
             at += 8 + stored_len
-        self.metadata = {h.string(): h.take(h.unpack("I")[0]) for _ in range(pairs)}
-        table = Cursor(tail[8 + header_len:-64])
-        self.pages, at = [], at + 8
-        for _ in range(pages):
-            block, length, checksum, raw, stored = table.unpack("IIIQQ")
-            ids = table.unpack("QQQqq") if self.mode else None
-            self.pages.append((at, length, checksum, block, raw, stored, ids))
+        self.metadata = {header.string(): header.take(header.unpack("I")[0]) for _ in range(pairs)}
+        at += 8
+        for _ in range(pages):  # position, length, CRC32C, first block, raw and stored position, last id
+            block, length, crc, raw, stored = table.unpack("IIIQQ")
+            self.pages.append((at, length, crc, block, raw, stored, table.unpack("QQQqq")[2] if self.mode else None))
             at += length
-        check(at == position and table.at == len(table.data), "index and tail do not meet")
+        check((at, table.at) == (position, len(table.data)), "index and tail do not meet")
+        self.pages.append((at, 0, 0, blocks, segment_len, data_len, None))  # where the last page ends
 
-    def page(self, n):
-        """Its blocks: raw position, raw length, stored position, stored length, CRC32C, last id."""
-        at, length, checksum, block, raw, stored, _ = self.pages[n]
-        last = n + 1 == len(self.pages)
+    def page(self, at, length, crc, block, raw, stored, _, after):
+        """The page's blocks: raw position and length, stored position and length, CRC32C, last id."""
         page = self.read(at, length)
-        check(crc32c(page) == checksum, f"page {n} does not match its CRC32C")
-        c, next_id, time, blocks = Cursor(page), 0, 0, []
-        for _ in range((self.blocks if last else self.pages[n + 1][3]) - block):
+        check(crc32c(page) == crc, f"the page at {at} does not match its CRC32C")
+        c, next_id, blocks = Cursor(page), 0, []
+        for _ in range(after[3] - block):
             stored_len = c.varint() if self.codec else None
             raw_len = c.varint() if self.mode else min(self.block_size, self.segment_len - raw)
             if self.mode:
-                first = next_id + c.varint()
-                next_id = first + c.varint() + c.varint() + 1
-                time = signed(time + c.zigzag())
-                c.varint()
+                next_id += c.varint() + c.varint() + c.varint() + 1
+                c.varint(), c.varint()  # least and greatest time
             stored_len = raw_len if stored_len is None else stored_len
             blocks.append((raw, raw_len, stored, stored_len, c.unpack("I")[0], next_id - 1))
             raw, stored = raw + raw_len, stored + stored_len
-        ends = (self.segment_len, self.data_len) if last else self.pages[n + 1][4:6]
-        check((raw, stored) == ends and c.at == length, f"page {n} does not add up")
+        check((raw, stored, c.at) == (after[4], after[5], length), f"the page at {at} does not add up")
         return blocks
 
-    def block(self, raw, raw_len, stored, stored_len, checksum, _):
-        return decode(self.codec, self.read(stored, stored_len), raw_len, checksum, f"the block at {stored}")
+    def blocks(self, wanted_page, wanted_block):
+        """The raw bytes of the wanted blocks with their positions, through the index."""
+        for page, after in zip(self.pages, self.pages[1:]):
+            if wanted_page(page, after):
+                for raw, raw_len, stored, stored_len, crc, last_id in self.page(*page, after):
+                    if wanted_block(raw, raw + raw_len, last_id):
+                        data = self.read(stored, stored_len)
+                        yield raw, decode(self.codec, data, raw_len, crc, f"the block at {stored}")
 
     def range(self, start, end):
-        for n, page in enumerate(self.pages):
-            page_end = self.pages[n + 1][4] if n + 1 < len(self.pages) else self.segment_len
-            if page[4] < end and start < page_end:
-                for b in self.page(n):
-                    if b[0] < end and start < b[0] + b[1]:
-                        yield self.block(*b)[max(0, start - b[0]):end - b[0]]
+        found = self.blocks(lambda page, after: page[4] < end and start < after[4],
+                            lambda raw, raw_end, _: raw < end and start < raw_end)
+        return b"".join(data[max(0, start - raw):end - raw] for raw, data in found)
 
-    def records_from(self, first):
-        for n, page in enumerate(self.pages):
-            if page[6][2] >= first:
-                for b in self.page(n):
-                    if b[5] >= first:
-                        yield from (r for r in self.block_records(self.block(*b)) if r[0] >= first)
-
-    def block_records(self, raw):
-        c = Cursor(raw)
-        magic, length, count, record, time = c.unpack("4sIIQq")
-        check(magic == b"SLRB" and length == len(raw), "no record block")
-        for _ in range(count):
-            record, time = record + c.varint(), signed(time + c.zigzag())
-            yield record, time, c.take(c.varint())
-        check(c.at == length, "bytes are left behind the last record")
+    def records(self, first):
+        for _, data in self.blocks(lambda page, _: page[6] >= first, lambda _, __, last_id: last_id >= first):
+            c = Cursor(data)
+            magic, length, count, record, time = c.unpack("4sIIQq")
+            check((magic, length) == (b"SLRB", len(data)), "no record block")
+            for _ in range(count):
+                record, time, payload = record + c.varint(), signed(time + c.zigzag()), c.take(c.varint())
+                if record >= first:
+                    yield record, time, payload
+            check(c.at == length, "bytes are left behind the last record")
 
     def attachment(self, name):
         check(name in self.attachments, f"no attachment {name}")
-        at, stored_len, codec, checksum, raw_len, content = self.attachments[name]
-        raw = decode(codec, self.read(at, stored_len), raw_len, checksum, f"attachment {name}")
+        at, codec, stored_len, crc, raw_len, content = self.attachments[name]
+        raw = decode(codec, self.read(at, stored_len), raw_len, crc, f"attachment {name}")
         check(crc64(raw) == content, f"attachment {name} does not match its CRC-64/NVME")
         return raw
 
     def verify(self):
         for name in self.attachments:
             self.attachment(name)
-        if self.mode:
-            content = b"".join(struct.pack("<QqI", i, t, len(p)) + p for i, t, p in self.records_from(0))
-        else:
-            content = b"".join(self.range(0, self.segment_len))
+        content = b"".join(struct.pack("<QqI", i, t, len(p)) + p for i, t, p in self.records(0)) if self.mode \
+            else self.range(0, self.segment_len)
         check((len(content), crc64(content)) == (self.content_len, self.content_crc), "the content is another")
         return f"{uuid.UUID(bytes=self.id)} {['bytes', 'records'][self.mode]} {len(content)} {crc64(content):016x}\n"
 
 
 if __name__ == "__main__":
     path, command, *args = sys.argv[1:]
-    o, out = Object(path), sys.stdout.buffer
-    if command == "range":
-        out.write(b"".join(o.range(int(args[0]), int(args[1]))))
-    elif command == "records":
-        for (record, time, payload), _ in zip(o.records_from(int(args[0])), range(int(args[1]))):
-            out.write(f"{record} {time} {payload.hex()}\n".encode())
-    elif command == "attachment":
-        out.write(o.attachment(args[0]))
-    else:
-        out.write(o.verify().encode())
+    o = Object(path)
+    sys.stdout.buffer.write({
+        "range": lambda start, end: o.range(int(start), int(end)),
+        "records": lambda first, count: "".join(
+            f"{i} {t} {p.hex()}\n" for i, t, p in itertools.islice(o.records(int(first)), int(count))).encode(),
+        "attachment": lambda name: o.attachment(name),
+        "verify": lambda: o.verify().encode(),
+    }[command](*args))

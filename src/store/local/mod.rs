@@ -124,3 +124,94 @@ async fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{root::SyncFn, *};
+    use crate::store::UploadInfo;
+    use rustix::{fd::BorrowedFd, fs::FileType, io::Errno};
+    use std::{fs, sync::atomic::AtomicU32, sync::atomic::Ordering::Relaxed};
+
+    struct Text(&'static str);
+
+    impl Body for Text {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+        fn open(&self) -> crate::store::ByteStream {
+            let bytes = bytes::Bytes::from_static(self.0.as_bytes());
+            Box::pin(futures_util::stream::once(async move { Ok(bytes) }))
+        }
+        fn crc32c(&self) -> Option<u32> {
+            None
+        }
+    }
+
+    fn kind(fd: BorrowedFd<'_>) -> FileType {
+        root::kind(&rustix::fs::fstat(fd).unwrap())
+    }
+
+    /// Commits twice to a store whose disk fails as `sync` says; the answers, and what is left in the folder.
+    fn commit_twice(sync: SyncFn) -> (Commit, Commit, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), false, sync).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (first, second) = runtime.block_on(async {
+            let upload = store.begin(&Key::new("t/k").unwrap(), &UploadInfo::default()).await.unwrap();
+            upload.put_part(0, 0, Arc::new(Text("content"))).await.unwrap();
+            (upload.commit().await, upload.commit().await)
+        });
+        let left = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        (first, second, left.collect())
+    }
+
+    #[test]
+    fn a_failed_fsync_of_the_file_is_not_done_removes_it_and_is_not_tried_again() {
+        static FILES: AtomicU32 = AtomicU32::new(0);
+        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+            // As a kernel does: the second fsync finds no dirty page any more.
+            FileType::RegularFile if FILES.fetch_add(1, Relaxed) == 0 => Err(Errno::IO),
+            _ => Ok(()),
+        });
+        for answer in [first, second] {
+            assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::Unavailable), "{answer:?}");
+        }
+        assert_eq!(left, [""; 0]);
+        assert_eq!(FILES.load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_failed_fsync_of_a_folder_after_the_link_is_unknown_and_keeps_the_object() {
+        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+            FileType::Directory => Err(Errno::IO),
+            _ => Ok(()),
+        });
+        for answer in [first, second] {
+            assert!(matches!(&answer, Commit::Unknown(e) if e.code() == Code::Unavailable), "{answer:?}");
+        }
+        assert_eq!(left, ["t"]);
+    }
+
+    #[test]
+    fn a_commit_makes_the_file_durable_and_then_every_folder_up_to_the_root() {
+        static SYNCED: parking_lot::Mutex<Vec<FileType>> = parking_lot::Mutex::new(Vec::new());
+        let (first, ..) = commit_twice(|fd| {
+            SYNCED.lock().push(kind(fd));
+            Ok(())
+        });
+        assert!(matches!(first, Commit::Done));
+        assert_eq!(*SYNCED.lock(), [FileType::RegularFile, FileType::Directory, FileType::Directory]);
+    }
+
+    #[test]
+    fn a_delete_that_may_not_last_is_no_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::open(dir.path(), false, |_| Err(Errno::IO)).unwrap();
+        fs::create_dir(dir.path().join("t")).unwrap();
+        fs::write(dir.path().join("t/k"), "x").unwrap();
+        let answers = delete::delete(&root, &["t/k", "missing"].map(|key| Key::new(key).unwrap()));
+        let codes: Vec<_> = answers.into_iter().map(|a| a.err().map(|e| e.code())).collect();
+        assert_eq!(codes, [Some(Code::Unavailable), None]);
+    }
+}

@@ -128,5 +128,6 @@ fn body(source: Arc<Source>, first: Bytes, range: Range<u64>) -> ByteStream {
             Some((Ok(piece), (next, left)))
         }
     })
+    .fuse()
     .boxed()
 }
