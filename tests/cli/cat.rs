@@ -1,11 +1,7 @@
 //! `seglift cat`
 
 use crate::run::{Place, Run, log};
-use std::{
-    fs::File,
-    io::Read,
-    process::Stdio,
-};
+use std::{fs::File, io::Read, process::Stdio};
 
 #[test]
 fn a_segment_comes_back_by_either_form_of_its_address() {
@@ -62,7 +58,14 @@ fn what_is_not_there_is_not_found_and_not_created() {
 #[test]
 fn a_wrong_command_line_is_status_2() {
     let place = Place::new();
-    for wrong in [&["cat"][..], &["cat", "k"], &["cat", "file:///a", "b", "c"], &["cat", "file:///"], &["frobnicate"], &[]] {
+    for wrong in [
+        &["cat"][..],
+        &["cat", "k"],
+        &["cat", "file:///a", "b", "c"],
+        &["cat", "file:///"],
+        &["frobnicate"],
+        &[],
+    ] {
         let run = place.run(wrong).ends(2);
         assert!(run.out.is_empty() && !run.err.is_empty(), "{wrong:?}");
     }
@@ -129,7 +132,17 @@ fn closed_streams_do_no_harm() {
 #[test]
 fn records_print_as_json_whatever_they_hold() {
     let place = Place::new();
-    let offload = ["offload", "-", "--to", &place.uri(), "--key", "k", "--records", "--first-id", "18446744073709551614"];
+    let offload = [
+        "offload",
+        "-",
+        "--to",
+        &place.uri(),
+        "--key",
+        "k",
+        "--records",
+        "--first-id",
+        "18446744073709551614",
+    ];
     place.run_with(offload, b"text \"quoted\"\n\xff\xfe\n").succeeds();
     let records = place.run(["cat", &place.uri(), "k", "--json"]).succeeds().json();
     assert_eq!(records[0]["id"], 18_446_744_073_709_551_614u64);
@@ -156,6 +169,8 @@ fn many_records_are_read_batch_by_batch() {
 fn a_store_that_is_away_is_status_7() {
     let place = Place::new();
     place.offload("k", b"x", &[]);
-    let run = place.run(["cat", &place.faulty("get=*:UNAVAILABLE"), "k", "--set", "deadline.read=1s", "--json"]).ends(7);
+    let run = place
+        .run(["cat", &place.faulty("get=*:UNAVAILABLE"), "k", "--set", "deadline.read=1s", "--json"])
+        .ends(7);
     assert_eq!(run.json()[0]["error"]["retryable"], true);
 }

@@ -86,8 +86,9 @@ fn records_are_restored_as_lines() {
 }
 
 #[test]
-fn a_full_disk_leaves_no_file() {
+fn a_file_that_cannot_be_written_is_an_error_that_names_it() {
     let place = Place::new();
     place.offload("k", b"x", &[]);
-    place.run(["get", &place.uri(), "k", "-o", "/dev/null/k"]).ends(1).complains("/dev/null/k");
+    place.write("file", b"no directory");
+    place.run(["get", &place.uri(), "k", "-o", "file/k"]).ends(1).complains("file/k");
 }

@@ -28,7 +28,8 @@ fn an_interrupted_stream_leaves_nothing_in_the_store() {
         let place = Place::new();
         let small_parts = ["--set", "upload.part.size=1MiB", "--codec", "none"];
         let offload = ["offload", "-", "--to", &place.uri(), "--key", "k"];
-        let mut child = place.command(offload.iter().chain(&small_parts)).stdin(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            place.command(offload.iter().chain(&small_parts)).stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(&log(10 << 20)).unwrap();
         until("the upload", || !place.files("tier").is_empty());
@@ -42,7 +43,8 @@ fn an_interrupted_stream_leaves_nothing_in_the_store() {
 #[test]
 fn an_interrupt_while_waiting_for_input_ends_at_once() {
     let place = Place::new();
-    let mut child = place.command(["offload", "-", "--to", &place.uri()]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        place.command(["offload", "-", "--to", &place.uri()]).stdin(Stdio::piped()).spawn().unwrap();
     let _open = child.stdin.take().unwrap();
     thread::sleep(Duration::from_millis(300));
     let begun = Instant::now();

@@ -20,7 +20,10 @@ fn several_files_get_several_keys_and_a_missing_one_does_not_stop_the_others() {
     let place = Place::new();
     place.write("a", b"first");
     place.write("c", b"third");
-    let run = place.run(["offload", "a", "b", "c", "--to", &place.uri(), "--prefix", "t/0/"]).ends(1).complains("b as t/0/b-");
+    let run = place
+        .run(["offload", "a", "b", "c", "--to", &place.uri(), "--prefix", "t/0/"])
+        .ends(1)
+        .complains("b as t/0/b-");
     let keys = run.lines();
     assert_eq!(keys.iter().map(|key| &key[..6]).collect::<Vec<_>>(), ["t/0/a-", "t/0/c-"]);
     assert_eq!(place.run(["cat", &place.uri(), &keys[1]]).succeeds().out, b"third");
@@ -130,7 +133,10 @@ fn a_receipt_is_one_json_object_and_so_is_a_failure() {
     let run = place.run(["offload", "a", "missing", "--to", &place.uri(), "--json", "--quiet"]).ends(1);
     let [receipt, failure] = &run.json()[..] else { panic!("{run:?}") };
     assert_eq!(receipt["segment_bytes"], 5000);
-    assert_eq!(receipt["object_bytes"], fs::metadata(place.path("tier").join(receipt["key"].as_str().unwrap())).unwrap().len());
+    assert_eq!(
+        receipt["object_bytes"],
+        fs::metadata(place.path("tier").join(receipt["key"].as_str().unwrap())).unwrap().len()
+    );
     assert_eq!(receipt["crc64nvme"].as_str().unwrap().len(), 16);
     assert_eq!((&receipt["codec"], &receipt["mode"]), (&"zstd".into(), &"bytes".into()));
     assert_eq!(failure["file"], "missing");

@@ -155,7 +155,8 @@ impl Run {
     /// Standard output as JSON lines: every line must be an object.
     #[track_caller]
     pub fn json(&self) -> Vec<Value> {
-        let parse = |line: String| serde_json::from_str::<Value>(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let parse =
+            |line: String| serde_json::from_str::<Value>(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let objects: Vec<Value> = self.lines().into_iter().map(parse).collect();
         assert!(objects.iter().all(Value::is_object));
         objects
@@ -179,7 +180,14 @@ pub fn log(n: usize) -> Vec<u8> {
             break;
         }
         x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        writeln!(bytes, "{i:012} level=info user={} took={} ms path=/api/v1/items/{}", x >> 20, x >> 24, x >> 8).unwrap();
+        writeln!(
+            bytes,
+            "{i:012} level=info user={} took={} ms path=/api/v1/items/{}",
+            x >> 20,
+            x >> 24,
+            x >> 8
+        )
+        .unwrap();
     }
     bytes.truncate(n);
     bytes

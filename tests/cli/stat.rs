@@ -11,7 +11,18 @@ fn the_picture_fits_80_columns_and_shows_every_part() {
     place.offload("topic/seg", &bytes, &["--attach", "offsets=index", "--meta", "content-type=text/plain"]);
     let text = place.run(["stat", &place.uri(), "topic/seg"]).succeeds().text();
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    for part in ["topic/seg", "4194304 bytes", "zstd", "16 of 256.00 KiB", "text/plain", "offsets", "a  attachment", "i  index", "t  tail", "s  seek table"] {
+    for part in [
+        "topic/seg",
+        "4194304 bytes",
+        "zstd",
+        "16 of 256.00 KiB",
+        "text/plain",
+        "offsets",
+        "a  attachment",
+        "i  index",
+        "t  tail",
+        "s  seek table",
+    ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     let row = text.lines().find(|line| line.trim_start().starts_with("0 B")).unwrap();
@@ -38,7 +49,10 @@ fn json_has_all_that_the_text_has() {
     let number = |name: &str| stat[name].as_u64().unwrap();
     assert_eq!(number("segment_bytes"), 1_000_000);
     assert_eq!(number("object_bytes"), place.read("tier/k").len() as u64);
-    assert_eq!(number("tail_position") + number("tail_bytes") + number("seek_table_bytes"), number("object_bytes"));
+    assert_eq!(
+        number("tail_position") + number("tail_bytes") + number("seek_table_bytes"),
+        number("object_bytes")
+    );
     assert_eq!((number("blocks"), number("block_size"), number("format_version")), (4, 262_144, 1));
     assert_eq!(stat["owner"], "default");
     let cells = stat["map"]["cells"].as_array().unwrap();

@@ -7,7 +7,10 @@ fn a_good_object_is_ok() {
     let place = Place::new();
     place.write("index", b"index");
     place.offload("k", &log(1 << 20), &["--attach", "a=index"]);
-    assert_eq!(place.run(["verify", &place.uri(), "k"]).succeeds().text(), "k: ok, 1.00 MiB, 4 blocks, 1 attachments\n");
+    assert_eq!(
+        place.run(["verify", &place.uri(), "k"]).succeeds().text(),
+        "k: ok, 1.00 MiB, 4 blocks, 1 attachments\n"
+    );
 }
 
 #[test]
@@ -32,7 +35,10 @@ fn a_report_is_one_json_object_good_or_bad() {
     place.damage("bad", 5);
     let run = place.run(["verify", &place.uri(), "bad", "good", "nosuch", "--json"]).ends(1);
     let [bad, good, missing] = &run.json()[..] else { panic!("{run:?}") };
-    assert_eq!((&bad["ok"], &bad["bad_blocks"], &bad["error"]["code"]), (&false.into(), &1.into(), &"CORRUPT".into()));
+    assert_eq!(
+        (&bad["ok"], &bad["bad_blocks"], &bad["error"]["code"]),
+        (&false.into(), &1.into(), &"CORRUPT".into())
+    );
     assert_eq!((&good["ok"], &good["error"]), (&true.into(), &().into()));
     assert_eq!(missing["error"]["code"], "NOT_FOUND");
 }

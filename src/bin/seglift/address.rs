@@ -35,7 +35,10 @@ pub fn parse(arguments: &[String], names: Names) -> Result<Vec<Address>> {
         if !is_uri(uri) {
             return Err(Error::new(
                 Code::InvalidArgument,
-                format!("\"{}\" names no store; write URI/KEY, such as file:///var/tier/KEY", uri.escape_debug()),
+                format!(
+                    "\"{}\" names no store; write URI/KEY, such as file:///var/tier/KEY",
+                    uri.escape_debug()
+                ),
             ));
         }
         if rest.peek().is_none_or(|next| is_uri(next)) {
@@ -56,7 +59,8 @@ fn is_uri(text: &str) -> bool {
 fn split(uri: &str, names: Names) -> Result<Address> {
     let (scheme, rest) = uri.split_once("://").unwrap_or((uri, ""));
     if rest.contains('?') {
-        let message = format!("{uri} has a query, behind which no key can stand; write the key apart: URI KEY");
+        let message =
+            format!("{uri} has a query, behind which no key can stand; write the key apart: URI KEY");
         return Err(Error::new(Code::InvalidArgument, message));
     }
     let at = |slash: usize| (uri[..slash].to_string(), uri[slash + 1..].to_string());
@@ -78,7 +82,8 @@ fn split(uri: &str, names: Names) -> Result<Address> {
         }
     };
     if names == Names::Key && key.is_empty() {
-        let message = format!("{uri} names a store but no key; write URI/KEY, or list the keys: seglift ls {uri}");
+        let message =
+            format!("{uri} names a store but no key; write URI/KEY, or list the keys: seglift ls {uri}");
         return Err(Error::new(Code::InvalidArgument, message));
     }
     Ok(Address { store, key })
@@ -139,7 +144,9 @@ mod tests {
 
     #[test]
     fn an_address_without_store_or_key_is_refused() {
-        for bad in [&["a/b"][..], &["file:///tier/"], &["s3://bucket"], &["memory:"], &["fault+file:///t/k?get=1"]] {
+        for bad in
+            [&["a/b"][..], &["file:///tier/"], &["s3://bucket"], &["memory:"], &["fault+file:///t/k?get=1"]]
+        {
             assert_eq!(read(bad, Names::Key).unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
         }
     }
@@ -156,7 +163,11 @@ mod tests {
 
     #[test]
     fn a_folder_is_whole_names() {
-        assert!(lies_in("topic/1/a", "topic/1") && lies_in("topic/1/a", "topic/1/") && lies_in("topic/1", "topic/1"));
+        assert!(
+            lies_in("topic/1/a", "topic/1")
+                && lies_in("topic/1/a", "topic/1/")
+                && lies_in("topic/1", "topic/1")
+        );
         assert!(lies_in("anything", "") && !lies_in("topic/10/a", "topic/1"));
     }
 }

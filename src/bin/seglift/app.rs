@@ -44,7 +44,8 @@ pub struct App {
 impl App {
     /// Takes over the streams and the signals.
     pub fn new(common: &Common) -> Result<Self, Failure> {
-        let interrupt = Interrupt::install().map_err(|error| failure::local("taking over signals", &error))?;
+        let interrupt =
+            Interrupt::install().map_err(|error| failure::local("taking over signals", &error))?;
         Ok(App {
             config: Config::new(),
             out: Output::new(common.json)?,
@@ -59,7 +60,7 @@ impl App {
     /// Gathers the settings: the environment, then files, then the command line.
     pub fn configure(&mut self, common: &Common) -> Result<(), Failure> {
         self.config.load_env(env::vars_os())?;
-        for file in &common.files {
+        for file in &common.config_files {
             self.config.load(file)?;
         }
         for (key, value) in &common.settings {
@@ -108,7 +109,8 @@ impl App {
             return Ok(None);
         }
         let settings = self.config.settings()?;
-        let base = if key == "deadline.offload" { settings.deadline_offload } else { settings.deadline_other };
+        let base =
+            if key == "deadline.offload" { settings.deadline_offload } else { settings.deadline_other };
         Ok(Some(base + Duration::from_secs(bytes >> 20)))
     }
 
@@ -160,7 +162,8 @@ impl App {
                     if batch.is_empty() { Ok(()) } else { each(self, &driver, &batch) }
                 })?;
                 if count == before {
-                    let message = format!("there is nothing in the folder \"{}\" of {}", folder.key, folder.store);
+                    let message =
+                        format!("there is nothing in the folder \"{}\" of {}", folder.key, folder.store);
                     self.failed(located(folder), &Error::new(Code::NotFound, message))?;
                 }
             }
@@ -223,10 +226,16 @@ pub fn count(n: usize, noun: &str) -> String {
 /// `µs` since 1970 as text in UTC.
 pub fn time(us: i64) -> String {
     let since = Duration::from_micros(us.unsigned_abs());
-    let at = if us < 0 { std::time::UNIX_EPOCH.checked_sub(since) } else { std::time::UNIX_EPOCH.checked_add(since) };
+    let at = if us < 0 {
+        std::time::UNIX_EPOCH.checked_sub(since)
+    } else {
+        std::time::UNIX_EPOCH.checked_add(since)
+    };
     match at {
         // humantime formats the years 1970 to 9999.
-        Some(at) if (0..253_402_300_800_000_000).contains(&us) => humantime::format_rfc3339_seconds(at).to_string(),
+        Some(at) if (0..253_402_300_800_000_000).contains(&us) => {
+            humantime::format_rfc3339_seconds(at).to_string()
+        }
         _ => format!("{us} µs"),
     }
 }

@@ -47,7 +47,7 @@ pub struct Common {
     pub settings: Vec<(String, String)>,
     /// A file of settings: TOML if its name ends in .toml, else a broker's KEY=VALUE file. Repeatable
     #[arg(long = "config", value_name = "FILE", global = true, value_hint = ValueHint::FilePath)]
-    pub files: Vec<PathBuf>,
+    pub config_files: Vec<PathBuf>,
     /// Print results as JSON, one object on each line
     #[arg(long, global = true)]
     pub json: bool,

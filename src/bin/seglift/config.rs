@@ -15,7 +15,8 @@ pub fn run(app: &mut App, args: &args::Config) -> Result<(), Failure> {
     if !args.keys.is_empty() {
         for key in &args.keys {
             if !settings.iter().any(|setting| is_named(setting, key)) {
-                let message = format!("there is no setting {}; without a KEY all are listed", key.escape_debug());
+                let message =
+                    format!("there is no setting {}; without a KEY all are listed", key.escape_debug());
                 return Err(Error::new(Code::InvalidArgument, message).into());
             }
         }
@@ -51,7 +52,8 @@ fn is_named(setting: &Described, name: &str) -> bool {
 }
 
 fn documentation(setting: &Described) -> String {
-    let mut text = format!("    {}\n    Allowed: {}. Default: {}.\n", setting.help, setting.allowed, setting.default);
+    let mut text =
+        format!("    {}\n    Allowed: {}. Default: {}.\n", setting.help, setting.allowed, setting.default);
     if !setting.aliases.is_empty() {
         text += &format!("    Other names: {}.\n", setting.aliases.join(", "));
     }
@@ -62,7 +64,9 @@ fn to_json(setting: &Described) -> Value {
     let origin = match &setting.source {
         Source::Default => json!({"kind": "default"}),
         Source::Environment { variable } => json!({"kind": "environment", "name": variable}),
-        Source::File { path, line, name } => json!({"kind": "file", "path": path, "line": line, "name": name}),
+        Source::File { path, line, name } => {
+            json!({"kind": "file", "path": path, "line": line, "name": name})
+        }
         Source::Set { name } => json!({"kind": "set", "name": name}),
         other => json!({"kind": "other", "name": other.to_string()}),
     };

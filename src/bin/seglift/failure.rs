@@ -37,7 +37,6 @@ pub fn local(what: impl std::fmt::Display, error: &io::Error) -> Error {
     use io::ErrorKind as Kind;
     let code = match error.kind() {
         Kind::StorageFull | Kind::QuotaExceeded => Code::NoSpace,
-        Kind::AlreadyExists => Code::AlreadyExists,
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Code::PermissionDenied,
         _ => Code::SourceFailed,
     };
@@ -79,8 +78,12 @@ pub fn hint(code: Code) -> Option<&'static str> {
         Code::AlreadyExists => "nothing was changed; choose another name, or look at what is there first",
         Code::Corrupt => "`seglift verify` reads the whole object and says how much of it is damaged",
         Code::UnsupportedVersion => "a newer seglift wrote this object; update seglift",
-        Code::OutcomeUnknown => "repeat the command with the same --key: it settles whether the segment is there",
-        Code::TimedOut => "raise --set deadline.offload=…, deadline.read=… or stall=… if the store is merely slow",
+        Code::OutcomeUnknown => {
+            "repeat the command with the same --key: it settles whether the segment is there"
+        }
+        Code::TimedOut => {
+            "raise --set deadline.offload=…, deadline.read=… or stall=… if the store is merely slow"
+        }
         Code::Throttled | Code::Unavailable | Code::Busy => "try again later; nothing is left to clean up",
         Code::Unauthenticated => "give credentials that the store knows",
         Code::PermissionDenied => "check who owns the files or what the credentials allow",
@@ -142,7 +145,10 @@ mod tests {
     fn every_exit_status_is_documented() {
         for code in Code::ALL {
             let status = format!("\n  {:<4} ", exit_status(*code));
-            assert!(EXIT_STATUS.contains(&status), "{code} has the status {status}, which the help does not name");
+            assert!(
+                EXIT_STATUS.contains(&status),
+                "{code} has the status {status}, which the help does not name"
+            );
         }
         assert!(EXIT_STATUS.contains(&format!("\n  {EXIT_PIPE}  ")));
     }

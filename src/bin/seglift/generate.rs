@@ -1,6 +1,10 @@
 //! `seglift completions` and `seglift man`: generated from the grammar, so they are never behind it.
 
-use crate::{app::App, args::Cli, failure::{self, Failure}};
+use crate::{
+    app::App,
+    args::Cli,
+    failure::{self, Failure},
+};
 use clap::CommandFactory;
 use clap_complete::Shell;
 use std::{fs, path::Path};
@@ -21,8 +25,8 @@ pub fn man(app: &mut App, dir: Option<&Path>) -> Result<(), Failure> {
         app.out.bytes(&page)?;
         return app.out.flush();
     };
-    fs::create_dir_all(dir)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), dir))
-        .map_err(|error| failure::local(format_args!("writing manual pages into {}", dir.display()), &error))?;
+    fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir)).map_err(
+        |error| failure::local(format_args!("writing manual pages into {}", dir.display()), &error),
+    )?;
     Ok(())
 }

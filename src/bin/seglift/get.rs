@@ -11,11 +11,7 @@ use crate::{
     restore::Restore,
 };
 use seglift::{
-    Code, Error, Result,
-    codec::checksum::Crc64Nvme,
-    driver::Driver,
-    object::Mode,
-    reader::RecordView,
+    Code, Error, Result, codec::checksum::Crc64Nvme, driver::Driver, object::Mode, reader::RecordView,
 };
 use serde_json::json;
 use std::{
@@ -100,7 +96,9 @@ fn get(app: &App, driver: &Driver, key: &str, target: &Path, force: bool) -> Res
         Mode::Records => fetch_records(app, &restore, &file, failed)?,
     };
     if crc64nvme != restore.stat.crc64nvme() {
-        let message = format!("{key}: what was read does not match the digest of the whole segment; no file was written");
+        let message = format!(
+            "{key}: what was read does not match the digest of the whole segment; no file was written"
+        );
         return Err(Error::new(Code::Corrupt, message).into());
     }
     file.as_file().sync_all().map_err(failed)?;

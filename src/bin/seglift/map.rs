@@ -58,14 +58,22 @@ impl Map {
             picture += &format!("{:>11}  {shades}\n", HumanBytes(offset).to_string());
             offset += row.iter().map(|cell| cell.raw).sum::<u64>();
         }
+        // Attachments are few; of hundreds the number says more.
+        let letters = |frame: &Frame| frame.count.min(ROW / 2);
+        let widest = frames.iter().map(letters).max().unwrap_or(0);
         for frame in frames.iter().filter(|frame| frame.stored > 0) {
-            // Attachments are few; of hundreds the number says more.
-            let letters = frame.letter.to_string().repeat(frame.count.min(ROW / 2));
+            let letters = frame.letter.to_string().repeat(letters(frame));
             let many = if frame.count > 1 { format!("{} ", frame.count) } else { String::new() };
-            picture += &format!("{:>11}  {letters}  {many}{}, {}\n", "", frame.name, HumanBytes(frame.stored));
+            picture += &format!(
+                "{:>11}  {letters:<widest$}  {many}{}, {}\n",
+                "",
+                frame.name,
+                HumanBytes(frame.stored)
+            );
         }
         if !self.cells.is_empty() {
-            let many = if self.per_cell > 1 { format!("{} blocks a cell; ", self.per_cell) } else { String::new() };
+            let many =
+                if self.per_cell > 1 { format!("{} blocks a cell; ", self.per_cell) } else { String::new() };
             let legend = SHADES.map(|(upto, fancy, plain)| match (if ascii { plain } else { fancy }, upto) {
                 (cell, u64::MAX) => format!("{cell} more"),
                 (cell, _) => format!("{cell} {upto}%"),
@@ -91,8 +99,10 @@ pub struct Frame {
 
 fn shade(cell: Cell, ascii: bool) -> char {
     let percent = u128::from(cell.stored) * 100 / u128::from(cell.raw.max(1));
-    let (_, fancy, plain) =
-        SHADES.into_iter().find(|(upto, ..)| percent <= u128::from(*upto)).unwrap_or(SHADES[SHADES.len() - 1]);
+    let (_, fancy, plain) = SHADES
+        .into_iter()
+        .find(|(upto, ..)| percent <= u128::from(*upto))
+        .unwrap_or(SHADES[SHADES.len() - 1]);
     if ascii { plain } else { fancy }
 }
 
@@ -139,6 +149,9 @@ mod tests {
     #[test]
     fn a_row_is_labelled_with_its_first_byte() {
         let picture = map(65, |_| 1).draw(&[], false);
-        assert!(picture.lines().nth(1).is_some_and(|row| row.trim_start().starts_with("16.00 MiB  ·")), "{picture}");
+        assert!(
+            picture.lines().nth(1).is_some_and(|row| row.trim_start().starts_with("16.00 MiB  ·")),
+            "{picture}"
+        );
     }
 }

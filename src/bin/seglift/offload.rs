@@ -16,7 +16,9 @@ use seglift::{
     driver::{Driver, Outcome},
     engine::Call,
     object::{Metadata, Mode, limits::MAX_PAYLOAD},
-    writer::{Attachment, AttachmentData, Finish, IfExists, Receipt, Record, Segment, Source, Writer, WriterOptions},
+    writer::{
+        Attachment, AttachmentData, Finish, IfExists, Receipt, Record, Segment, Source, Writer, WriterOptions,
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -42,10 +44,14 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
     let several = args.files.len() > 1;
     let refuse = |why: &str| Err(Failure::Error(Error::new(Code::InvalidArgument, why)));
     if several && args.key.is_some() {
-        return refuse("--key names one object, but there are several files; use --prefix, or offload them one by one");
+        return refuse(
+            "--key names one object, but there are several files; use --prefix, or offload them one by one",
+        );
     }
     if several && !args.attachments.is_empty() {
-        return refuse("--attach belongs to one segment, but there are several files; offload them one by one");
+        return refuse(
+            "--attach belongs to one segment, but there are several files; offload them one by one",
+        );
     }
     if args.files.iter().filter(|file| is_stdin(file)).count() > 1 {
         return refuse("standard input (-) can be read only once");
@@ -74,7 +80,10 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
             }
             Err(error) => {
                 let error = error.context(format_args!("{} as {key}", file.display()));
-                app.failed(json!({"file": file.display().to_string(), "store": args.to, "key": key}), &error)?;
+                app.failed(
+                    json!({"file": file.display().to_string(), "store": args.to, "key": key}),
+                    &error,
+                )?;
             }
         }
     }
@@ -153,7 +162,8 @@ fn stream(
     source: Box<dyn Read + Send>,
     mut progress: Progress<'_>,
 ) -> Result<Receipt> {
-    let mut input = Input::new(source, app.interrupt.cancel()).map_err(|error| local("reading it", &error))?;
+    let mut input =
+        Input::new(source, app.interrupt.cancel()).map_err(|error| local("reading it", &error))?;
     let call = app.call();
     let options = WriterOptions {
         key: key.to_string(),
@@ -193,7 +203,13 @@ fn push_bytes(writer: &Writer, input: &mut Input, call: &Call, progress: &mut Pr
 
 /// Each line is a record, without its newline; the last one may lack it. Their time is 0: a time of
 /// ours would make a repeated offload another content, which a retry must not be.
-fn push_lines(writer: &Writer, input: &mut Input, first: u64, call: &Call, progress: &mut Progress<'_>) -> Result<()> {
+fn push_lines(
+    writer: &Writer,
+    input: &mut Input,
+    first: u64,
+    call: &Call,
+    progress: &mut Progress<'_>,
+) -> Result<()> {
     let mut line = Vec::new();
     let (mut id, mut done) = (Some(first), 0);
     loop {
@@ -207,15 +223,22 @@ fn push_lines(writer: &Writer, input: &mut Input, first: u64, call: &Call, progr
         if line.last() == Some(&b'\n') {
             line.pop();
         }
-        let this = id.ok_or_else(|| Error::new(Code::InvalidArgument, "there are more records than ids above --first-id"))?;
-        writer.append(Record { id: this, time_us: 0, payload: &line }, call).map_err(|error| error.context(format_args!("record {this}")))?;
+        let this = id.ok_or_else(|| {
+            Error::new(Code::InvalidArgument, "there are more records than ids above --first-id")
+        })?;
+        writer
+            .append(Record { id: this, time_us: 0, payload: &line }, call)
+            .map_err(|error| error.context(format_args!("record {this}")))?;
         id = this.checked_add(1);
         progress.update(done, 0);
     }
 }
 
 fn attachments(args: &args::Offload) -> Vec<Attachment> {
-    let attachment = |(name, path): &(String, String)| Attachment { name: name.clone(), data: AttachmentData::Path(path.into()) };
+    let attachment = |(name, path): &(String, String)| Attachment {
+        name: name.clone(),
+        data: AttachmentData::Path(path.into()),
+    };
     args.attachments.iter().map(attachment).collect()
 }
 
@@ -231,7 +254,9 @@ fn offsets(args: &args::Offload) -> Result<Option<(u64, u64)>> {
     match args.offsets.as_deref().map(|text| Span::parse("--offsets", text)).transpose()? {
         None => Ok(None),
         Some(Span::Closed(first, last)) => Ok(Some((first, last))),
-        Some(Span::Last(_)) => Err(Error::new(Code::InvalidArgument, "--offsets needs a first offset, as in 0-99")),
+        Some(Span::Last(_)) => {
+            Err(Error::new(Code::InvalidArgument, "--offsets needs a first offset, as in 0-99"))
+        }
     }
 }
 

@@ -44,13 +44,21 @@ impl Output {
     }
 
     /// Writes a result: `object` as one line in JSON, else `text` and a newline.
-    pub fn result(&mut self, object: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub fn result(
+        &mut self,
+        object: impl FnOnce() -> Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         self.listed(object, text)?;
         self.flush()
     }
 
     /// The same for one of very many results: it is not flushed.
-    pub fn listed(&mut self, object: impl FnOnce() -> Value, text: impl FnOnce() -> String) -> Result<(), Failure> {
+    pub fn listed(
+        &mut self,
+        object: impl FnOnce() -> Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
         let line = if self.json { object().to_string() } else { text() };
         self.bytes(line.as_bytes())?;
         self.bytes(b"\n")

@@ -48,7 +48,11 @@ impl Restore {
     }
 
     /// Hands the bytes of `range` to `each`, in order. The range lies within the segment.
-    pub fn bytes(&self, range: Range<u64>, mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn bytes(
+        &self,
+        range: Range<u64>,
+        mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut inflight = Inflight::new(&self.driver, WINDOW)?;
         let mut next = range.start;
         loop {
@@ -95,7 +99,11 @@ impl Restore {
     }
 
     /// The attachment `name`.
-    pub fn attachment(&self, name: &str, each: impl FnOnce(&[u8]) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub fn attachment(
+        &self,
+        name: &str,
+        each: impl FnOnce(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         each(&self.driver.read_attachment(&self.object, name, &self.call)?)
     }
 }

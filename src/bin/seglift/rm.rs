@@ -15,8 +15,11 @@ pub fn run(app: &mut App, args: &args::Rm) -> Result<(), Failure> {
     let mut gone = 0;
     let named = app.batches(&addresses, args.recursive, |app, driver, batch| {
         let keys: Vec<String> = batch.iter().map(|address| address.key.clone()).collect();
-        let results =
-            if args.dry_run { keys.iter().map(|_| Ok(())).collect() } else { driver.delete(&keys, &app.call())? };
+        let results = if args.dry_run {
+            keys.iter().map(|_| Ok(())).collect()
+        } else {
+            driver.delete(&keys, &app.call())?
+        };
         for (address, result) in batch.iter().zip(results) {
             match result {
                 Ok(()) => {

@@ -71,7 +71,9 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_refused() {
-        for bad in ["", "-", "5", "5-4", "a-b", "1-2-3", "+1-2", " 1-2", "0-18446744073709551616", "1.5-2", "--1"] {
+        for bad in
+            ["", "-", "5", "5-4", "a-b", "1-2-3", "+1-2", " 1-2", "0-18446744073709551616", "1.5-2", "--1"]
+        {
             assert_eq!(Span::parse("--range", bad).unwrap_err().code(), Code::InvalidArgument, "{bad:?}");
         }
     }

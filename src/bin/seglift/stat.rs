@@ -30,10 +30,14 @@ pub fn run(app: &mut App, args: &args::Stat) -> Result<(), Failure> {
         for address in batch {
             let call = app.call();
             let object = SegmentRef { key: address.key.clone(), token: None };
-            let looked = driver.stat(&object, &call).and_then(|stat| Ok((blocks(driver, &stat, &call)?, stat)));
+            let looked =
+                driver.stat(&object, &call).and_then(|stat| Ok((blocks(driver, &stat, &call)?, stat)));
             match looked {
                 Ok((map, stat)) => {
-                    app.out.result(|| joined(located(address), to_json(&stat, &map)), || text(&stat, &map, ascii))?;
+                    app.out.result(
+                        || joined(located(address), to_json(&stat, &map)),
+                        || text(&stat, &map, ascii),
+                    )?;
                 }
                 Err(error) => app.failed(located(address), &error)?,
             }
@@ -57,7 +61,8 @@ fn blocks(driver: &Driver, stat: &Stat, call: &Call) -> Result<Map> {
     let mut first = 0;
     while first < tail.pages().len() {
         let start = tail.page_position(first).start;
-        let together = tail.pages()[first..].iter().take_while(|page| page.position.end - start <= FETCH).count().max(1);
+        let together =
+            tail.pages()[first..].iter().take_while(|page| page.position.end - start <= FETCH).count().max(1);
         let end = tail.page_position(first + together - 1).end;
         let bytes = driver.object_range(stat.key(), start, end - start, call)?;
         for n in first..first + together {
@@ -79,8 +84,12 @@ fn frames(stat: &Stat) -> [Frame; 4] {
     let attachments = stat.attachments();
     let frame = |letter, name, count, stored| Frame { letter, name, count, stored };
     [
-        frame('a', if attachments.len() == 1 { "attachment" } else { "attachments" }, attachments.len(),
-            attachments.iter().map(|a| u64::from(a.entry.stored_len)).sum()),
+        frame(
+            'a',
+            if attachments.len() == 1 { "attachment" } else { "attachments" },
+            attachments.len(),
+            attachments.iter().map(|a| u64::from(a.entry.stored_len)).sum(),
+        ),
         frame('i', "index", 1, tail.pages().iter().map(|page| page.position.end - page.position.start).sum()),
         frame('t', "tail", 1, tail.position().end - tail.position().start),
         frame('s', "seek table", 1, tail.object_len() - tail.position().end),
@@ -91,12 +100,19 @@ fn text(stat: &Stat, map: &Map, ascii: bool) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail.
     let mut line = |name: &str, value: String| _ = writeln!(text, "  {name:<11}  {}", one_line(&value));
-    let size = |bytes: u64| format!("{bytes} bytes ({})", HumanBytes(bytes));
+    let size = |bytes: u64| match bytes {
+        ..1024 => count(bytes as usize, "byte"),
+        _ => format!("{bytes} bytes ({})", HumanBytes(bytes)),
+    };
     let (raw, stored) = (stat.segment_bytes(), stat.object_bytes());
     line("object", format!("{}, format {}, owner {}", stat.object_id(), stat.format_version(), stat.owner()));
     line("created", time(stat.created_us()));
     line("segment", format!("{}, CRC-64/NVME {}", size(raw), digest(stat.crc64nvme())));
-    let ratio = if raw > 0 { format!(", {:.1} % of the segment", stored as f64 / raw as f64 * 100.0) } else { String::new() };
+    let ratio = if raw > 0 {
+        format!(", {:.1} % of the segment", stored as f64 / raw as f64 * 100.0)
+    } else {
+        String::new()
+    };
     line("stored", format!("{}, codec {}{ratio}", size(stored), stat.codec().name()));
     line("blocks", format!("{} of {}", stat.blocks(), HumanBytes(u64::from(stat.block_size()))));
     if let Some(span) = stat.tail().records() {
@@ -118,7 +134,10 @@ fn text(stat: &Stat, map: &Map, ascii: bool) -> String {
         } else {
             format!(", {} stored", entry.stored_len)
         };
-        line(if i == 0 { "attachments" } else { "" }, format!("{}, {}{stored}", entry.name, size(entry.content.length)));
+        line(
+            if i == 0 { "attachments" } else { "" },
+            format!("{}, {}{stored}", entry.name, size(entry.content.length)),
+        );
     }
     format!("{}\n{text}\n{}", one_line(stat.key()), map.draw(&frames(stat), ascii))
 }

@@ -27,7 +27,8 @@ pub fn run(app: &mut App, args: &args::Verify) -> Result<(), Failure> {
                 Ok(report) => match &report.first_error {
                     None => {
                         good += 1;
-                        app.out.result(|| found(address, &report), || summary(&address.key, "ok", &report))?;
+                        app.out
+                            .result(|| found(address, &report), || summary(&address.key, "ok", &report))?;
                     }
                     Some(error) => {
                         // In JSON the report and the error are one object, which `failed` prints.
