@@ -65,7 +65,7 @@ impl Header {
             Mode::Bytes if self.content.length != self.segment_len => {
                 say("the content of byte mode must be the segment")
             }
-            Mode::Bytes if self.segment_len.div_ceil(self.block_size.into()) != self.blocks.into() => {
+            Mode::Bytes if self.segment_len.div_ceil(self.block_size.into()) != u64::from(self.blocks) => {
                 say("the number of blocks does not follow from segment length and block size")
             }
             Mode::Records if self.records.map(|span| (span.first_id, span.last_id)) != self.ids => {

@@ -1,0 +1,430 @@
+//! One operation, from its start to its one end.
+//!
+//! Purpose: whatever runs has a name, a deadline, a way to be stopped and a stage that a human can be told.
+//!
+//! Invariant: an operation ends once. Its finalizers (which give lent buffers back) run before anybody learns
+//! of the end, and the registry forgets it then, whether it returned, failed, panicked or was dropped.
+//!
+//! Trade-off: progress is a few relaxed atomics, so that moving a byte costs nothing; the stage sits behind
+//! a lock, because it changes a few times in an operation.
+
+use super::Engine;
+use super::call::{Call, Cancel};
+use super::registry::Finished;
+use crate::error::{Code, Error, Result};
+use crate::metrics::{Op as OpKind, Outcome};
+use parking_lot::Mutex;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// The limits of an operation whose [`Call`] names none: the driver's settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Defaults {
+    /// Time for the whole operation; `None`: no limit of its own (a writer lives as long as its host).
+    pub deadline: Option<Duration>,
+    /// Time without a byte moved; `None`: no watchdog (everything but offloads and writers).
+    pub stall: Option<Duration>,
+}
+
+/// How far a running operation is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// Bytes moved so far.
+    pub bytes_done: u64,
+    /// Bytes to move; 0 while that is not known.
+    pub bytes_total: u64,
+    /// Time since the operation was started.
+    pub age: Duration,
+    /// Time since a byte was moved last (or since the start).
+    pub idle: Duration,
+    /// Whether it waits for a thread to begin.
+    pub queued: bool,
+    /// What it does at the moment.
+    pub stage: String,
+}
+
+type Finalizer = Box<dyn FnOnce() + Send>;
+
+pub(super) struct Shared {
+    pub(super) id: u64,
+    pub(super) kind: OpKind,
+    pub(super) what: Box<str>,
+    call: Call,
+    started: Instant,
+    deadline: Option<Instant>,
+    stall: Option<Duration>,
+    stage: Mutex<Cow<'static, str>>,
+    done: AtomicU64,
+    total: AtomicU64,
+    /// When a byte was moved last, in ms after `started`.
+    moved_ms: AtomicU64,
+    running: AtomicBool,
+    commit_sent: AtomicBool,
+    finished: AtomicBool,
+    stop: Cancel,
+    finalizers: Mutex<Vec<Finalizer>>,
+    /// Keeps the threads alive that this operation needs to end.
+    engine: Engine,
+}
+
+/// A registered operation. Clones are the same one; any thread may use them.
+#[derive(Clone)]
+pub struct Op(pub(super) Arc<Shared>);
+
+/// What a guard heeds beside the deadline.
+#[derive(Clone, Copy)]
+struct Heed {
+    cancel: bool,
+    stall: bool,
+}
+
+impl Op {
+    pub(super) fn new(engine: &Engine, id: u64, kind: OpKind, what: &str, call: &Call, or: Defaults) -> Op {
+        let started = Instant::now();
+        // A duration beyond the clock's end is no limit.
+        let deadline = call.deadline.or(or.deadline).and_then(|d| started.checked_add(d));
+        Op(Arc::new(Shared {
+            id,
+            kind,
+            what: what.into(),
+            call: call.clone(),
+            started,
+            deadline,
+            stall: or.stall.map(|default| call.stall.unwrap_or(default)),
+            stage: Mutex::new(Cow::Borrowed("start")),
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            moved_ms: AtomicU64::new(0),
+            running: AtomicBool::new(false),
+            commit_sent: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            stop: Cancel::new(),
+            finalizers: Mutex::new(Vec::new()),
+            engine: engine.clone(),
+        }))
+    }
+
+    /// The operation's number in its engine; never 0, never used again.
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// What it does.
+    pub fn kind(&self) -> OpKind {
+        self.0.kind
+    }
+
+    /// What it does it to: a key, as a rule.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// How the caller wants it.
+    pub fn call(&self) -> &Call {
+        &self.0.call
+    }
+
+    /// Whose operation it is.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Names what is being done, for the status and for the message of a time-out.
+    pub fn stage(&self, stage: impl Into<Cow<'static, str>>) {
+        *self.0.stage.lock() = stage.into();
+    }
+
+    /// `bytes` were moved: counts them and feeds the stall watchdog. 0 only feeds it.
+    pub fn progress(&self, bytes: u64) {
+        self.0.done.fetch_add(bytes, Relaxed);
+        self.0.moved_ms.store(millis(self.0.started.elapsed()), Relaxed);
+    }
+
+    /// How many bytes there are to move.
+    pub fn set_total(&self, bytes: u64) {
+        self.0.total.store(bytes, Relaxed);
+    }
+
+    /// From here on "not committed" is not certain: whatever cuts the operation off now ends it as
+    /// `OUTCOME_UNKNOWN`.
+    pub fn commit_sent(&self) {
+        self.0.commit_sent.store(true, Relaxed);
+    }
+
+    /// The commit was answered: certain again.
+    pub fn commit_settled(&self) {
+        self.0.commit_sent.store(false, Relaxed);
+    }
+
+    /// How far it is.
+    pub fn snapshot(&self) -> Progress {
+        let age = self.0.started.elapsed();
+        Progress {
+            bytes_done: self.0.done.load(Relaxed),
+            bytes_total: self.0.total.load(Relaxed),
+            age,
+            idle: age.saturating_sub(Duration::from_millis(self.0.moved_ms.load(Relaxed))),
+            queued: !self.0.running.load(Relaxed),
+            stage: self.0.stage.lock().to_string(),
+        }
+    }
+
+    /// When it must have ended; `None` if it has no limit.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.deadline
+    }
+
+    /// Time until the deadline, zero once it has passed; [`Duration::MAX`] if it has none.
+    pub fn remaining(&self) -> Duration {
+        self.0.deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()))
+    }
+
+    /// Asks the operation to stop, as the caller's token does.
+    pub fn cancel(&self) {
+        self.0.stop.cancel();
+    }
+
+    /// Whether it was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.stop.is_cancelled() || self.0.call.cancel.as_ref().is_some_and(Cancel::is_cancelled)
+    }
+
+    /// Returns once it is asked to stop. Needs no runtime.
+    pub async fn cancelled(&self) {
+        match &self.0.call.cancel {
+            None => self.0.stop.cancelled().await,
+            Some(token) => tokio::select! {
+                () = self.0.stop.cancelled() => {}
+                () = token.cancelled() => {}
+            },
+        }
+    }
+
+    /// Runs `f` when the operation ends, before its result is delivered; at once if it has ended. Here lent
+    /// buffers are given back. `f` must not wait.
+    pub fn on_finish(&self, f: impl FnOnce() + Send + 'static) {
+        let mut finalizers = self.0.finalizers.lock();
+        if self.0.finished.load(Relaxed) {
+            drop(finalizers);
+            f();
+        } else {
+            finalizers.push(Box::new(f));
+        }
+    }
+
+    /// Runs a future that may be dropped at any await, until it ends, or the operation is cancelled
+    /// (`CANCELLED`), its deadline passes or no byte moves for the stall limit (`TIMED_OUT`).
+    ///
+    /// # Errors
+    /// Those, and the future's own.
+    pub async fn guard<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        self.race(Heed { cancel: true, stall: true }, future).await
+    }
+
+    /// As [`guard`](Op::guard) without the stall limit: for waiting in line, where no byte can move.
+    ///
+    /// # Errors
+    /// As [`guard`](Op::guard).
+    pub async fn guard_waiting<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        self.race(Heed { cancel: true, stall: false }, future).await
+    }
+
+    /// Heeds nothing but the deadline: for settling a commit that was sent, which a cancel must not stop.
+    ///
+    /// # Errors
+    /// `TIMED_OUT`, and the future's own.
+    pub async fn guard_deadline_only<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        self.race(Heed { cancel: false, stall: false }, future).await
+    }
+
+    /// `CANCELLED` or `TIMED_OUT` if the operation should not go on: for loops that do not await.
+    ///
+    /// # Errors
+    /// Those.
+    pub fn check(&self) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(self.cancelled_error());
+        }
+        if self.0.deadline.is_some_and(|d| d <= Instant::now()) {
+            return Err(self.deadline_error());
+        }
+        Ok(())
+    }
+
+    async fn race<T>(&self, heed: Heed, future: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::pin!(future);
+        tokio::select! {
+            biased;
+            result = &mut future => result,
+            error = self.interrupted(heed) => Err(error),
+        }
+    }
+
+    async fn interrupted(&self, heed: Heed) -> Error {
+        let entered = Instant::now();
+        let stall = self.0.stall.filter(|_| heed.stall);
+        loop {
+            if heed.cancel && self.is_cancelled() {
+                return self.cancelled_error();
+            }
+            let now = Instant::now();
+            if self.0.deadline.is_some_and(|d| d <= now) {
+                return self.deadline_error();
+            }
+            let moved = self.0.started + Duration::from_millis(self.0.moved_ms.load(Relaxed));
+            // What the host did not give us to move for an hour does not count as our stall.
+            let stalled = stall.and_then(|limit| moved.max(entered).checked_add(limit));
+            if stalled.is_some_and(|at| at <= now) {
+                return self.stall_error(stall.unwrap_or_default());
+            }
+            let wake = match (self.0.deadline, stalled) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+            tokio::select! {
+                () = self.cancelled(), if heed.cancel => {}
+                () = self.sleep_until(wake) => {}
+            }
+        }
+    }
+
+    /// Sleeps on the engine's timer, whoever polls; for ever without an instant.
+    pub(super) async fn sleep_until(&self, at: Option<Instant>) {
+        match at {
+            None => std::future::pending().await,
+            Some(at) => {
+                let sleep = {
+                    let _context = self.0.engine.handle().enter();
+                    tokio::time::sleep_until(at.into())
+                };
+                sleep.await;
+            }
+        }
+    }
+
+    fn subject(&self) -> String {
+        format!("{} of {}", self.kind().name(), self.what())
+    }
+
+    fn moved(&self) -> String {
+        let (done, total) = (self.0.done.load(Relaxed), self.0.total.load(Relaxed));
+        match total {
+            0 => format!("{done} bytes were moved"),
+            _ => format!("{done} of {total} bytes were moved"),
+        }
+    }
+
+    fn cancelled_error(&self) -> Error {
+        let message = format!("{}: cancelled in stage \"{}\"", self.subject(), self.0.stage.lock());
+        Error::new(Code::Cancelled, message)
+    }
+
+    fn deadline_error(&self) -> Error {
+        let limit = self.0.deadline.map_or(Duration::ZERO, |d| d.saturating_duration_since(self.0.started));
+        let message = format!(
+            "{}: the deadline of {limit:?} passed in stage \"{}\"; {}; raise the deadline or look at the store",
+            self.subject(),
+            self.0.stage.lock(),
+            self.moved(),
+        );
+        Error::new(Code::TimedOut, message)
+    }
+
+    fn stall_error(&self, limit: Duration) -> Error {
+        let message = format!(
+            "{}: no byte moved for {limit:?} in stage \"{}\"; {}; look at the store or raise the stall limit",
+            self.subject(),
+            self.0.stage.lock(),
+            self.moved(),
+        );
+        Error::new(Code::TimedOut, message)
+    }
+
+    /// What an operation ends with when it is cut off in a way that it could not foresee.
+    pub(super) fn cut_off(&self, why: &str) -> Error {
+        let (code, hint) = if self.0.commit_sent.load(Relaxed) {
+            (Code::OutcomeUnknown, "the commit had been sent: repeat the call with the same key to settle it")
+        } else {
+            (Code::Internal, "nothing was committed; please report this")
+        };
+        Error::new(code, format!("{}: {why} in stage \"{}\"; {hint}", self.subject(), self.0.stage.lock()))
+    }
+
+    /// Returns when the operation is so late that its own guards must have missed the deadline.
+    pub(super) async fn backstop(&self) -> Error {
+        self.sleep_until(self.0.deadline.and_then(|d| d.checked_add(BACKSTOP))).await;
+        match self.0.commit_sent.load(Relaxed) {
+            true => self.cut_off("the deadline passed"),
+            false => self.deadline_error(),
+        }
+    }
+
+    pub(super) fn begin(&self) {
+        if !self.0.running.swap(true, Relaxed) {
+            self.0.engine.metrics().queue_seconds.of(self.0.kind).observe(self.0.started.elapsed());
+        }
+    }
+
+    /// Ends the operation: finalizers, then the registry. Only the first call counts.
+    pub fn finish<T>(&self, result: &Result<T>) {
+        self.0.finish(result.into(), result.as_ref().err());
+    }
+}
+
+/// An operation that has not ended this long after its deadline is dropped where it stands. Guards end it at
+/// the deadline; this is for a defect that forgot one.
+const BACKSTOP: Duration = Duration::from_secs(2);
+
+impl Shared {
+    fn finish(&self, outcome: Outcome, error: Option<&Error>) {
+        let finalizers = {
+            let mut finalizers = self.finalizers.lock();
+            if self.finished.swap(true, Relaxed) {
+                return;
+            }
+            std::mem::take(&mut *finalizers)
+        };
+        for finalizer in finalizers {
+            // One that panics must not keep the others from giving buffers back.
+            let _ = catch_unwind(AssertUnwindSafe(finalizer));
+        }
+        let age = self.started.elapsed();
+        let failed = error.map(|error| Finished {
+            id: self.id,
+            kind: self.kind,
+            what: self.what.to_string(),
+            stage: self.stage.lock().to_string(),
+            age,
+            ended: Instant::now(),
+            error: error.clone(),
+        });
+        self.engine.metrics().operation_ended(self.kind, outcome, age);
+        self.engine.registry().remove(self.id, failed);
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Whoever started it gave it up before it ran.
+        self.finish(Code::Cancelled.into(), None);
+    }
+}
+
+impl fmt::Debug for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op")
+            .field("id", &self.0.id)
+            .field("kind", &self.0.kind)
+            .field("what", &self.0.what)
+            .finish()
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
