@@ -7,8 +7,10 @@ pub mod cache;
 pub mod clock;
 pub mod codec;
 pub mod config;
+pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod ffi;
 pub mod logging;
 pub mod metrics;
 pub mod object;
@@ -18,4 +20,5 @@ pub mod status;
 pub mod store;
 pub mod writer;
 
+pub use driver::{Driver, Outcome};
 pub use error::{Code, Error, Result};

@@ -84,6 +84,19 @@ impl LentBuf {
         LentBuf(Arc::new(Shared { memory: RwLock::new(Some(memory)), len, claimed: AtomicBool::new(false) }))
     }
 
+    /// Lends `dest` for as long as `f` runs, also if it panics.
+    pub fn lend<R>(dest: &mut [u8], f: impl FnOnce(LentBuf) -> R) -> R {
+        struct Revoke(LentBuf);
+        impl Drop for Revoke {
+            fn drop(&mut self) {
+                self.0.revoke();
+            }
+        }
+        // SAFETY: `dest` is borrowed exclusively until this function returns, and `Revoke` revokes before.
+        let lent = Revoke(unsafe { LentBuf::new(dest.as_mut_ptr(), dest.len()) });
+        f(lent.0.clone())
+    }
+
     /// Length in bytes, also after it was given back.
     pub fn len(&self) -> usize {
         self.0.len

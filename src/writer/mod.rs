@@ -1,1 +1,168 @@
-//! writer
+//! The way in: from a sealed segment, or records pushed one by one, to one object in a store.
+//!
+//! ```text
+//!  offload ──► source ──► streamed ───────────────┐        (codec none: parts are read as they are sent)
+//!      └─────► source ──► encode ──► outlet ──────┤──► upload ──► commit ──► receipt
+//!  writer ──────────────► encode ──► outlet ──────┘        (zstd, or pushed: parts lie in memory)
+//! ```
+//!
+//! Invariant: an offload ends as committed (a receipt), not committed (an error), or `OUTCOME_UNKNOWN`; before the
+//! commit nothing is visible under the key, and an object is never overwritten. `commit` holds the whole of that
+//! promise, `upload` the other half: what is certainly not committed is removed.
+//!
+//! Trade-off: zstd is run by one thread for each segment, since brokers offload several segments at once and
+//! parts must come in order; a segment without a codec is read by as many as there are parts under way.
+
+mod commit;
+mod encode;
+mod offload;
+mod outlet;
+mod parts;
+mod plan;
+mod seal;
+mod segment;
+mod source;
+mod stream;
+mod streamed;
+mod upload;
+
+pub use segment::{
+    Attachment, AttachmentData, Digest, Finish, IfExists, Receipt, Segment, Source, WriterOptions,
+};
+pub use stream::{OnWritable, Record, Writer};
+
+use self::{
+    commit::{Commitment, Pending, Settled},
+    seal::About,
+    upload::Target,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    codec::Codec,
+    config::{CodecName, Settings},
+    engine::{Defaults, Engine, Op},
+    error::{Code, Result},
+    object::{Metadata, Mode, ObjectId, Tail},
+    store::{BoxFuture, Key, ObjectStore, UploadInfo},
+};
+use std::sync::Arc;
+
+/// What all offloads and writers of a driver share.
+pub(crate) struct Context {
+    /// Where objects go.
+    pub store: Arc<dyn ObjectStore>,
+    /// Names the store in tokens.
+    pub fingerprint: u64,
+    /// Threads, memory, operations.
+    pub engine: Engine,
+    /// The driver's settings.
+    pub settings: Arc<Settings>,
+    /// `block.size` if the host set it; else it follows from each segment's codec.
+    pub block_size: Option<u32>,
+    /// The time that objects carry.
+    pub clock: SystemClock,
+}
+
+/// Offloads a segment and returns its receipt.
+pub(crate) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
+    let what = segment.key.clone();
+    offload::offload(ctx, op, segment).await.map_err(|e| e.context(format_args!("offload of {what}")))
+}
+
+impl Context {
+    /// The limits of an offload, and of a call of a writer, that names none.
+    pub fn limits(&self) -> Defaults {
+        Defaults { deadline: Some(self.settings.deadline_offload), stall: Some(self.settings.stall) }
+    }
+
+    /// The limits of a writer itself: it lives as long as its host pushes, but its parts must move.
+    fn writer_limits(&self) -> Defaults {
+        Defaults { deadline: None, stall: Some(self.settings.stall) }
+    }
+
+    fn codec(&self) -> Codec {
+        match self.settings.codec {
+            CodecName::None => Codec::None,
+            CodecName::Zstd => Codec::Zstd,
+        }
+    }
+
+    /// Raw bytes of a block, as set, or as the codec wants it: zstd gains little beyond 256 KiB, and without a codec
+    /// small blocks make small reads cheap.
+    fn block_size(&self, codec: Codec) -> u32 {
+        match (self.block_size, codec) {
+            (Some(size), _) => size,
+            (None, Codec::None) => 64 << 10,
+            (None, Codec::Zstd) => 256 << 10,
+        }
+    }
+
+    fn about(&self, id: ObjectId, mode: Mode, codec: Codec, metadata: Metadata) -> About {
+        About {
+            id,
+            created_us: self.clock.now_us(),
+            owner: self.settings.owner.clone(),
+            metadata,
+            mode,
+            codec,
+            zstd_level: self.settings.codec_zstd_level,
+            block_size: self.block_size(codec),
+        }
+    }
+
+    fn info(&self, id: ObjectId, codec: Codec, segment_len: Option<u64>) -> UploadInfo {
+        let mut user = vec![("codec", codec.name().to_owned())];
+        user.extend(segment_len.map(|len| ("segment_bytes", len.to_string())));
+        UploadInfo { owner: self.settings.owner.clone(), uuid: id.to_string(), user }
+    }
+
+    /// Commits what was sent, settles the outcome, and removes what is certainly not committed.
+    async fn commit<'a>(
+        &self,
+        op: &Op,
+        target: &'a Target,
+        id: ObjectId,
+        pending: Pending,
+        if_exists: IfExists,
+        tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
+    ) -> Result<Receipt> {
+        let commitment = Commitment {
+            store: target.store.as_ref(),
+            key: &target.key,
+            info: &target.info,
+            id,
+            if_exists,
+            tail,
+        };
+        match commitment.settle(op, &pending).await {
+            Ok(Settled::Committed) => Ok(self.receipt(&target.key, &tail().await?, false)),
+            Ok(Settled::Existed(there)) => {
+                target.abort(pending).await;
+                Ok(self.receipt(&target.key, &there, true))
+            }
+            Err(e) => {
+                if e.code() != Code::OutcomeUnknown {
+                    target.abort(pending).await;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn receipt(&self, key: &Key, tail: &Tail, existed: bool) -> Receipt {
+        Receipt {
+            key: key.to_string(),
+            object_id: tail.id(),
+            segment_bytes: tail.segment_len(),
+            object_bytes: tail.object_len(),
+            crc64nvme: tail.content().crc64,
+            blocks: tail.block_count().into(),
+            records: tail.records().map_or(0, |span| span.count),
+            codec: tail.codec(),
+            mode: tail.mode(),
+            existed,
+            atomic_create: self.store.capabilities().atomic_create,
+            token: tail.token(self.fingerprint).encode().to_vec(),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The commit: from "everything is sent" to one of three answers.
+//!
+//! ```text
+//!            send the commit
+//!   Done ──────────► committed
+//!   Exists ────────► look: ours ► committed   same content ► success, existed   other ► ALREADY_EXISTS
+//!   NotDone ───────► first answer: not committed.  After an unknown one: look, then not committed
+//!   Unknown ───────► look: ours ► committed   other ► as above   nothing ► send it again
+//!   deadline ──────► OUTCOME_UNKNOWN
+//! ```
+//!
+//! Invariant: once a commit may have reached the store, nothing aborts or undoes it, and only what a look at
+//! the object shows counts: its UUID, not a guess from an error. A cancel that comes later is ignored here:
+//! it means settle, not undo. Sending a commit again is harmless, because it creates only if the key is free
+//! and what it creates carries our UUID.
+
+use super::segment::IfExists;
+use crate::{
+    engine::Op,
+    error::{Code, Error, Result},
+    object::{ContentIdentity, LEAST_SUFFIX, Located, Mode, ObjectId, Tail, locate_tail},
+    store::{Body, BoxFuture, Commit, GetRange, Key, ObjectStore, Upload, UploadInfo},
+};
+use futures_util::StreamExt;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+/// First and longest pause between two attempts to settle.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// A first look at an object's end: nearly always all of its tail.
+const LOOK: u64 = 64 << 10;
+const _: () = assert!(LOOK as usize >= LEAST_SUFFIX);
+
+/// What is ready to be committed.
+pub(super) enum Pending {
+    /// The whole object in one request.
+    Put(Arc<Watched>),
+    /// Parts that the store has.
+    Upload(Box<dyn Upload>),
+}
+
+/// How a commit ended well.
+#[derive(Debug)]
+pub(super) enum Settled {
+    /// Our object is there.
+    Committed,
+    /// The same content was there already: the tail of what is there.
+    Existed(Box<Tail>),
+}
+
+/// What is to be committed, where.
+pub(super) struct Commitment<'a> {
+    pub store: &'a dyn ObjectStore,
+    pub key: &'a Key,
+    pub info: &'a UploadInfo,
+    /// Our object's tail; asked for only when another object must be compared.
+    pub tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
+    pub id: ObjectId,
+    pub if_exists: IfExists,
+}
+
+/// A body that notes when its last byte was handed to the store: before that nothing can be committed.
+pub(super) struct Watched {
+    body: Arc<dyn Body>,
+    drained: Arc<AtomicBool>,
+}
+
+impl Watched {
+    pub fn new(body: Arc<dyn Body>) -> Arc<Watched> {
+        Arc::new(Watched { body, drained: Arc::default() })
+    }
+
+    fn drained(&self) -> bool {
+        self.drained.load(Ordering::Acquire)
+    }
+}
+
+impl Body for Watched {
+    fn len(&self) -> u64 {
+        self.body.len()
+    }
+
+    fn open(&self) -> crate::store::ByteStream {
+        let (drained, mut left) = (self.drained.clone(), self.body.len());
+        if left == 0 {
+            drained.store(true, Ordering::Release);
+        }
+        self.body
+            .open()
+            .inspect(move |piece| {
+                if let Ok(piece) = piece {
+                    left = left.saturating_sub(piece.len() as u64);
+                    if left == 0 {
+                        drained.store(true, Ordering::Release);
+                    }
+                }
+            })
+            .boxed()
+    }
+
+    fn crc32c(&self) -> Option<u32> {
+        self.body.crc32c()
+    }
+}
+
+impl Commitment<'_> {
+    /// Commits and settles. An error other than `OUTCOME_UNKNOWN` means: certainly not committed.
+    pub async fn settle(&self, op: &Op, pending: &Pending) -> Result<Settled> {
+        if !self.store.capabilities().atomic_create {
+            op.stage("look before the commit");
+            if let Some(there) = op.guard(look(self.store, self.key)).await? {
+                return self.taken(op, there).await;
+            }
+        }
+        op.stage("commit");
+        op.commit_sent();
+        let settled = self.settle_sent(op, pending).await;
+        if !matches!(&settled, Err(e) if e.code() == Code::OutcomeUnknown) {
+            op.commit_settled();
+        }
+        settled
+    }
+
+    async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled> {
+        let mut uncertain: Option<Error> = None;
+        let mut pause = PAUSE.0;
+        loop {
+            let answer = match self.send(op, pending, uncertain.is_some()).await {
+                Ok(answer) => answer,
+                Err(NotSent(e)) if uncertain.is_none() => return Err(e),
+                Err(NotSent(e)) => return Err(self.unknown(uncertain.unwrap_or(e))),
+            };
+            match answer {
+                Commit::Done if self.store.capabilities().atomic_create => return Ok(Settled::Committed),
+                Commit::NotDone(e) if uncertain.is_none() => return Err(e),
+                Commit::Done | Commit::Exists | Commit::NotDone(_) | Commit::Unknown(_) => {}
+            }
+            op.stage("settle");
+            let looked = op.guard_deadline_only(look(self.store, self.key)).await;
+            match (looked, answer) {
+                (Ok(Some(there)), _) => return self.taken(op, there).await,
+                // It answered that it did not commit, and the object is not there: an answer at last.
+                (Ok(None), Commit::NotDone(e)) => return Err(e),
+                (Ok(None), Commit::Unknown(e)) => uncertain = Some(e),
+                (Ok(None), Commit::Done) => {
+                    return Err(Error::new(
+                        Code::AlreadyExists,
+                        "the commit succeeded, but the object is gone: another writer replaced and deleted it",
+                    ));
+                }
+                // Whoever held the key deleted it between the two answers: try again.
+                (Ok(None), Commit::Exists) => {}
+                (Err(e), _) => {
+                    if op.remaining().is_zero() {
+                        return Err(self.unknown(e));
+                    }
+                    uncertain = Some(e);
+                }
+            }
+            let slept = op.guard_deadline_only(async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            });
+            if let Err(e) = slept.await {
+                return Err(self.unknown(uncertain.unwrap_or(e)));
+            }
+            pause = (pause * 2).min(PAUSE.1);
+            op.stage("commit again");
+        }
+    }
+
+    /// Sends the commit. A first attempt may still be cancelled while the store cannot have all bytes.
+    async fn send(&self, op: &Op, pending: &Pending, again: bool) -> Result<Commit, NotSent> {
+        match pending {
+            Pending::Put(body) => {
+                let put = self.store.put(self.key, self.info, body.clone());
+                if again {
+                    return op
+                        .guard_deadline_only(async { Ok(put.await) })
+                        .await
+                        .or_else(|e| Ok(Commit::Unknown(e)));
+                }
+                match op.guard(async { Ok(put.await) }).await {
+                    Ok(answer) => Ok(answer),
+                    Err(e) if body.drained() => Ok(Commit::Unknown(e)),
+                    Err(e) => Err(NotSent(e)),
+                }
+            }
+            Pending::Upload(upload) => {
+                // The last moment at which a cancel or a deadline still means "not committed".
+                if !again {
+                    op.guard(async { Ok(()) }).await.map_err(NotSent)?;
+                }
+                op.guard_deadline_only(async { Ok(upload.commit().await) })
+                    .await
+                    .or_else(|e| Ok(Commit::Unknown(e)))
+            }
+        }
+    }
+
+    /// There is an object under the key: ours, one with the same content as far as was asked, or another.
+    async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
+        if there.id() == self.id {
+            return Ok(Settled::Committed);
+        }
+        if self.if_exists != IfExists::Fail {
+            let ours = Identity::of(&op.guard_deadline_only((self.tail)()).await?);
+            if ours.same(&there, self.if_exists) {
+                return Ok(Settled::Existed(Box::new(there)));
+            }
+        }
+        Err(already_exists(self.key, &there, self.if_exists))
+    }
+
+    fn unknown(&self, last: Error) -> Error {
+        Error::new(
+            Code::OutcomeUnknown,
+            format!(
+                "the commit of {} was sent and its result could not be learnt before the deadline; offload the \
+                 segment again with the same key to settle it (last answer: {last})",
+                self.key
+            ),
+        )
+        .with_service(last.http_status(), last.service_code(), last.request_id(), last.extended_request_id())
+    }
+}
+
+/// Certainly nothing was committed by this attempt.
+struct NotSent(Error);
+
+/// What makes two objects the same: mode, content, attachments.
+pub(super) struct Identity {
+    pub mode: Mode,
+    pub content: ContentIdentity,
+    /// In the order of the names.
+    pub attachments: BTreeMap<String, ContentIdentity>,
+}
+
+impl Identity {
+    pub fn of(tail: &Tail) -> Identity {
+        let attachments =
+            tail.attachments().iter().map(|a| (a.entry.name.clone(), a.entry.content)).collect();
+        Identity { mode: tail.mode(), content: tail.content(), attachments }
+    }
+
+    /// Whether the object with the tail `there` holds the same, as far as `if_exists` asks.
+    pub fn same(&self, there: &Tail, if_exists: IfExists) -> bool {
+        let there = Identity::of(there);
+        let segment = self.mode == there.mode && self.content == there.content;
+        match if_exists {
+            IfExists::Fail => false,
+            IfExists::SucceedIfSameSegment => segment,
+            IfExists::SucceedIfSame => segment && self.attachments == there.attachments,
+        }
+    }
+}
+
+pub(super) fn already_exists(key: &Key, there: &Tail, if_exists: IfExists) -> Error {
+    let what = match if_exists {
+        IfExists::Fail => "a segment",
+        _ => "a segment with another content",
+    };
+    Error::new(
+        Code::AlreadyExists,
+        format!(
+            "key {key} is taken by {what} ({} bytes, object {}); nothing was changed. Put an attempt's UUID into each key",
+            there.segment_len(),
+            there.id()
+        ),
+    )
+}
+
+/// The tail of what stands under a key now, past all caches; `None` if certainly nothing does. An object that is
+/// not one of ours is `ALREADY_EXISTS`.
+pub(super) async fn look(store: &dyn ObjectStore, key: &Key) -> Result<Option<Tail>> {
+    let foreign = |e: Error| match e.code() {
+        Code::Corrupt | Code::UnsupportedVersion | Code::OutOfRange => Error::new(
+            Code::AlreadyExists,
+            format!("key {key} is taken by an object that cannot be read: {e}"),
+        ),
+        _ => e,
+    };
+    let (suffix, object_len) = match fetch(store, key, GetRange::Suffix(LOOK)).await {
+        Ok(found) => found,
+        Err(e) if e.code() == Code::NotFound => return Ok(None),
+        Err(e) => return Err(foreign(e)),
+    };
+    match locate_tail(&suffix, object_len).map_err(foreign)? {
+        Located::Here { within, position } => {
+            Tail::parse(&suffix[within], position, object_len).map(Some).map_err(foreign)
+        }
+        Located::Fetch(range) => {
+            let start = range.start;
+            let (frame, _) = fetch(store, key, GetRange::Range(range)).await.map_err(foreign)?;
+            Tail::parse(&frame, start, object_len).map(Some).map_err(foreign)
+        }
+    }
+}
+
+async fn fetch(store: &dyn ObjectStore, key: &Key, range: GetRange) -> Result<(Vec<u8>, u64)> {
+    let mut got = store.get(key, range).await?;
+    let mut bytes = Vec::with_capacity((got.range.end - got.range.start).min(LOOK) as usize);
+    while let Some(piece) = got.body.next().await {
+        bytes.extend_from_slice(&piece?);
+    }
+    Ok((bytes, got.object_len))
+}

@@ -1,0 +1,226 @@
+//! A sealed segment on its way out, from the request to the receipt.
+
+use super::{
+    Context,
+    commit::{already_exists, look},
+    encode::Encoder,
+    outlet::{self, Inlet, Outlet},
+    parts::Cutter,
+    plan::{Plan, most_stored},
+    seal::Seal,
+    segment::{IfExists, Receipt, Segment},
+    source::{OpenSource, attachment_len, load_attachment},
+    streamed::{SharedPart, Streamed, identity_of},
+    upload::{Item, Target},
+};
+use crate::{
+    codec::Codec,
+    engine::{Class, Op},
+    error::{Code, Error, Result},
+    object::{Mode, ObjectId, Tail},
+    store::Key,
+};
+use futures_util::stream;
+use std::{future::ready, sync::Arc};
+
+/// What a compressor needs beside the block: zstd's tables at low levels, and the frame.
+pub(super) const COMPRESSOR: u64 = 2 << 20;
+
+/// Offloads a segment and returns its receipt.
+pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
+    let key = Key::new(&segment.key)?;
+    let codec = segment.codec.unwrap_or(ctx.codec());
+    let Segment { source, attachments, metadata, offsets, expected, if_exists, look_first, .. } = segment;
+
+    op.stage("open the source");
+    let (source, attachments) = blocking(&op, move || {
+        let source = OpenSource::open(source)?;
+        let sized: Result<Vec<_>> =
+            attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
+        Ok((source, sized?))
+    })
+    .await?;
+    op.set_total(source.len());
+
+    let block_size = ctx.block_size(codec);
+    let attached: u64 = attachments.iter().map(|(len, _)| len).sum();
+    let caps = ctx.store.capabilities();
+    let most = most_stored(source.len(), block_size.into(), attached, codec);
+    let settings = &ctx.settings;
+    let plan = match codec {
+        Codec::None => Plan::streamed(settings.upload_part_size, settings.upload_concurrency, most, &caps)?,
+        Codec::Zstd => Plan::buffered(settings.upload_part_size, settings.upload_concurrency, most, &caps)?,
+    };
+    let encoding = if codec == Codec::Zstd { COMPRESSOR + 2 * u64::from(block_size) } else { 0 };
+    op.stage("wait for memory");
+    let memory = plan.memory + encoding + 2 * attached + index_memory(source.len(), block_size);
+    let _memory = ctx.engine.budget().reserve(Class::Upload, memory, &op).await?;
+
+    let id = ObjectId::random();
+    let about = ctx.about(id, Mode::Bytes, codec, metadata);
+    op.stage("read the attachments");
+    let mut seal = blocking(&op, move || {
+        let mut seal = Seal::new(about)?;
+        for (len, attachment) in attachments {
+            let raw = load_attachment(attachment.data, len)?;
+            seal.attach(&attachment.name, raw)?;
+        }
+        Ok(seal)
+    })
+    .await?;
+    seal.expect(offsets, expected);
+
+    if look_first || settings.upload_verify_exists {
+        op.stage("look first");
+        if let Some(there) = op.guard(look(ctx.store.as_ref(), &key)).await? {
+            return compare_first(&ctx, &op, key, there, source, seal, if_exists).await;
+        }
+    }
+
+    let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, Some(source.len())), key };
+    match codec {
+        Codec::None => {
+            let suffix_len = seal.suffix_len(source.len())?;
+            let streamed = Streamed::new(
+                source,
+                seal,
+                suffix_len,
+                plan.part_size,
+                ctx.engine.pool().clone(),
+                op.clone(),
+            )?;
+            let count = streamed.parts();
+            let parts = stream::iter((0..count).map(|number| {
+                let (offset, body) = streamed.part(number);
+                Ok(Item {
+                    number,
+                    offset,
+                    body: Arc::new(SharedPart(body)),
+                    last: number + 1 == count,
+                    slot: None,
+                })
+            }));
+            let pending = target.send(&op, plan.concurrency, parts).await?;
+            ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(streamed.tail())).await
+        }
+        Codec::Zstd => {
+            let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
+            let encoder = Encoder::new(seal, cutter)?;
+            let (outlet, inlet) = outlet::channel(plan.slots);
+            let runtime = tokio::runtime::Handle::current();
+            let encoding =
+                tokio::task::spawn_blocking(move || encode(source, block_size, encoder, outlet, &runtime));
+            let sent = target.send(&op, plan.concurrency, inlet.items()).await;
+            let encoded = op.guard_deadline_only(async { encoding.await.map_err(ended_early) });
+            match (sent, encoded.await) {
+                // The encoder's own error is the cause, the uploader's its echo.
+                (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e),
+                (Err(e), _) => Err(e),
+                (Ok(pending), Ok(Ok(tail))) => {
+                    ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone()))))
+                        .await
+                }
+                (Ok(pending), Ok(Err(e)) | Err(e)) => {
+                    target.abort(pending).await;
+                    Err(e)
+                }
+            }
+        }
+    }
+}
+
+/// Memory for the index of a segment: entries and seek table, and the same once more while the tail is built.
+fn index_memory(len: u64, block_size: u32) -> u64 {
+    (len / u64::from(block_size) + 1) * 32
+}
+
+/// Runs `work` where it may block, and gives up waiting for it when the operation ends.
+pub(super) async fn blocking<T: Send + 'static>(
+    op: &Op,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    op.guard(async {
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(ended_early)?
+    })
+    .await
+}
+
+/// A task panicked, or the runtime shuts down.
+pub(super) fn ended_early(e: tokio::task::JoinError) -> Error {
+    Error::new(Code::Internal, format!("a task ended early: {e}"))
+}
+
+/// Reads, compresses and hands over all blocks. Runs on a thread that may block.
+fn encode(
+    source: OpenSource,
+    block_size: u32,
+    mut encoder: Encoder,
+    mut outlet: Outlet,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Tail> {
+    let mut block = Vec::new();
+    block.try_reserve_exact(block_size as usize).map_err(|_| {
+        Error::new(Code::ResourceExhausted, format!("no memory for a block of {block_size} bytes"))
+    })?;
+    let mut at = 0;
+    while at < source.len() {
+        if !outlet.try_ready()? {
+            runtime.block_on(outlet.ready())?;
+        }
+        block.resize((source.len() - at).min(block_size.into()) as usize, 0);
+        source.read_at(at, &mut block)?;
+        encoder.block(&block, None)?;
+        at += block.len() as u64;
+        outlet.send_full(&mut encoder)?;
+    }
+    let (parts, tail) = encoder.finish(None)?;
+    for part in parts {
+        if !outlet.try_ready()? {
+            runtime.block_on(outlet.ready())?;
+        }
+        outlet.send(part)?;
+    }
+    Ok(tail)
+}
+
+/// A retry that found the key taken before it sent anything: reads its source and compares.
+async fn compare_first(
+    ctx: &Arc<Context>,
+    op: &Op,
+    key: Key,
+    there: Tail,
+    source: OpenSource,
+    seal: Seal,
+    if_exists: IfExists,
+) -> Result<Receipt> {
+    let len = source.len();
+    if if_exists == IfExists::Fail || there.mode() != Mode::Bytes || there.content().length != len {
+        return Err(already_exists(&key, &there, if_exists));
+    }
+    op.stage("compare with what is there");
+    let (pool, reading) = (ctx.engine.pool().clone(), op.clone());
+    let crc64 = blocking(op, move || identity_of(&source, &pool, &reading)).await?;
+    if seal.identity(len, crc64).same(&there, if_exists) {
+        Ok(ctx.receipt(&key, &there, true))
+    } else {
+        Err(already_exists(&key, &there, if_exists))
+    }
+}
+
+impl Inlet {
+    /// The parts as items to send.
+    pub(super) fn items(self) -> impl stream::Stream<Item = Result<Item>> + Send {
+        stream::unfold(self, |mut inlet| async move {
+            let out = inlet.next().await?;
+            let item = Item {
+                number: out.part.number,
+                offset: out.part.offset,
+                last: out.part.last,
+                body: out.part.body,
+                slot: out.slot,
+            };
+            Some((Ok(item), inlet))
+        })
+    }
+}

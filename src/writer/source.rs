@@ -1,0 +1,133 @@
+//! Reading a segment from wherever the host has it, by position, again if need be.
+//!
+//! Invariant: a source that yields other bytes than it promised (shorter file, lent buffer taken back) is
+//! an error, never a shorter segment.
+
+use super::segment::{AttachmentData, Source};
+use crate::{
+    buf::LentSource,
+    error::{Code, Error, Result},
+};
+use bytes::Bytes;
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+enum Kind {
+    File { file: File, offset: u64, name: String },
+    Bytes(Bytes),
+    Lent(LentSource),
+}
+
+/// An opened source of known length.
+pub(super) struct OpenSource {
+    kind: Kind,
+    len: u64,
+}
+
+impl OpenSource {
+    /// Opens the file where there is one and learns the length. Blocks on the file system.
+    pub fn open(source: Source) -> Result<OpenSource> {
+        match source {
+            Source::Path { path, offset, len } => {
+                let name = path.display().to_string();
+                let file = File::open(&path).map_err(|e| failed(&name, "cannot be opened", &e))?;
+                OpenSource::file(file, offset, len, name)
+            }
+            Source::File { file, offset, len } => {
+                OpenSource::file(file, offset, len, "the descriptor".to_owned())
+            }
+            Source::Bytes(bytes) => Ok(OpenSource { len: bytes.len() as u64, kind: Kind::Bytes(bytes) }),
+            Source::Lent(lent) => Ok(OpenSource { len: lent.len() as u64, kind: Kind::Lent(lent) }),
+        }
+    }
+
+    fn file(file: File, offset: u64, len: Option<u64>, name: String) -> Result<OpenSource> {
+        let meta = file.metadata().map_err(|e| failed(&name, "cannot be examined", &e))?;
+        if !meta.is_file() {
+            return Err(Error::new(
+                Code::SourceFailed,
+                format!("source {name} is not a regular file; push a stream through a writer instead"),
+            ));
+        }
+        let rest = meta.len().checked_sub(offset);
+        let len = match (rest, len) {
+            (Some(rest), None) => rest,
+            (Some(rest), Some(len)) if len <= rest => len,
+            _ => {
+                return Err(Error::new(
+                    Code::SourceFailed,
+                    format!(
+                        "source {name} has {} bytes, too few for offset {offset} and length {}",
+                        meta.len(),
+                        len.map_or("to the end".to_owned(), |l| l.to_string())
+                    ),
+                ));
+            }
+        };
+        Ok(OpenSource { kind: Kind::File { file, offset, name }, len })
+    }
+
+    /// Length of the segment in bytes.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `buf` from position `at` of the segment. Blocks on the file system.
+    pub fn read_at(&self, at: u64, buf: &mut [u8]) -> Result<()> {
+        match &self.kind {
+            Kind::File { file, offset, name } => file.read_exact_at(buf, offset + at).map_err(|e| {
+                if e.kind() == io::ErrorKind::UnexpectedEof {
+                    Error::new(
+                        Code::SourceFailed,
+                        format!(
+                            "source {name} became shorter while it was read; offload only sealed segments"
+                        ),
+                    )
+                } else {
+                    failed(name, "cannot be read", &e)
+                }
+            }),
+            Kind::Bytes(bytes) => {
+                let at = at as usize;
+                buf.copy_from_slice(&bytes[at..at + buf.len()]);
+                Ok(())
+            }
+            Kind::Lent(lent) => lent.copy_out(at as usize, buf),
+        }
+    }
+}
+
+fn failed(name: &str, what: &str, e: &io::Error) -> Error {
+    Error::new(Code::SourceFailed, format!("source {name} {what}: {e}"))
+}
+
+/// Length of an attachment, before it is loaded. Blocks on the file system.
+pub(super) fn attachment_len(data: &AttachmentData) -> Result<u64> {
+    let len = match data {
+        AttachmentData::Bytes(bytes) => bytes.len() as u64,
+        AttachmentData::Path(path) => {
+            let name = path.display().to_string();
+            std::fs::metadata(path).map_err(|e| failed(&name, "cannot be examined", &e))?.len()
+        }
+    };
+    Ok(len)
+}
+
+/// Loads an attachment of `len` bytes. Blocks on the file system.
+pub(super) fn load_attachment(data: AttachmentData, len: u64) -> Result<Bytes> {
+    match data {
+        AttachmentData::Bytes(bytes) => Ok(bytes),
+        AttachmentData::Path(path) => read_whole(&path, len as usize),
+    }
+}
+
+fn read_whole(path: &Path, len: usize) -> Result<Bytes> {
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|e| failed(&name, "cannot be opened", &e))?;
+    let mut out = Vec::new();
+    out.try_reserve_exact(len).map_err(|_| {
+        Error::new(Code::ResourceExhausted, format!("no memory for the {len} bytes of attachment {name}"))
+    })?;
+    out.resize(len, 0);
+    file.read_exact_at(&mut out, 0).map_err(|e| failed(&name, "cannot be read", &e))?;
+    Ok(out.into())
+}

@@ -1,0 +1,561 @@
+//! The streaming writer: a segment pushed byte by byte or record by record.
+//!
+//! Invariant: a writer reserves all its memory when it opens, or does not open; from then on it never waits for
+//! memory, only for its own parts to leave. Two threads in one writer are a mistake of the host and get `BUSY`,
+//! never a mixed-up segment.
+//!
+//! Trade-off: what is pushed cannot be read again, so it is encoded on the caller's thread and kept in memory
+//! until the store has it. Encoding a block of 256 KiB takes well under a millisecond.
+
+use super::{
+    Context,
+    commit::Pending,
+    encode::Encoder,
+    offload::{COMPRESSOR, blocking, ended_early},
+    outlet::{self, Outlet},
+    parts::Cutter,
+    plan::{Plan, most_stored},
+    seal::Seal,
+    segment::{Attachment, Digest, Finish, IfExists, Receipt, WriterOptions},
+    source::{attachment_len, load_attachment},
+    upload::Target,
+};
+use crate::{
+    engine::{Call, Class, Engine, Op, OpKind, Reservation},
+    error::{Code, Error, Result},
+    object::{Append, Mode, ObjectId, RecordBlockBuilder, Tail},
+    store::{BoxFuture, Key},
+};
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use std::{
+    future::ready,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::task::JoinHandle;
+
+/// A record of more bytes than this does not fit what a writer reserves when it opens, and reserves more.
+const LARGE: usize = 256 << 10;
+
+/// A record to append.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Greater than the id before it.
+    pub id: u64,
+    /// Microseconds since 1970 UTC.
+    pub time_us: i64,
+    /// What it holds, at most 64 MiB.
+    pub payload: &'a [u8],
+}
+
+/// Called when a writer that was full can take more. It runs on a thread of the engine and must not block.
+pub type OnWritable = Box<dyn Fn() + Send + Sync>;
+
+/// A segment in the making. One thread at a time; a second one gets `BUSY`.
+///
+/// Dropping it aborts what was not committed, in the background.
+pub struct Writer(Arc<Shared>);
+
+struct Shared {
+    ctx: Arc<Context>,
+    /// Lives as long as the writer; its cancel ends the upload.
+    op: Op,
+    key: Key,
+    mode: Mode,
+    state: Mutex<State>,
+}
+
+enum State {
+    Open(Box<Open>),
+    /// Being committed, committed, aborted, or failed in a way that cannot go on.
+    Over(Error),
+}
+
+struct Open {
+    encoder: Encoder,
+    outlet: Outlet,
+    upload: JoinHandle<Result<Pending>>,
+    target: Target,
+    if_exists: IfExists,
+    id: ObjectId,
+    records: RecordBlockBuilder,
+    /// The open block in byte mode; in record mode the one that was just closed.
+    block: Vec<u8>,
+    block_size: usize,
+    max_bytes: u64,
+    on_writable: Option<Arc<OnWritable>>,
+    /// A task is waiting to say that there is room.
+    waiting: Arc<AtomicBool>,
+    /// For a record that is larger than what was reserved.
+    large: Option<Reservation>,
+    memory: Reservation,
+}
+
+impl Writer {
+    /// Opens a writer: reserves its memory or is `BUSY`. Nothing reaches the store before the first part is full.
+    pub(crate) fn open(
+        ctx: Arc<Context>,
+        options: WriterOptions,
+        call: &Call,
+        on_writable: Option<OnWritable>,
+    ) -> Result<Writer> {
+        let key = Key::new(&options.key)?;
+        let settings = &ctx.settings;
+        let codec = options.codec.unwrap_or(ctx.codec());
+        let block_size = ctx.block_size(codec);
+        let max_bytes = options.max_bytes.unwrap_or(settings.writer_max_size);
+        // Attachments come at the end; room for what they may be at most would make all parts larger for nothing.
+        let most = most_stored(max_bytes, block_size.into(), 0, codec);
+        let caps = ctx.store.capabilities();
+        let plan = Plan::buffered(settings.upload_part_size, settings.upload_concurrency, most, &caps)?;
+        let memory = plan.memory + 2 * u64::from(block_size) + COMPRESSOR;
+        let memory =
+            ctx.engine.budget().try_reserve(Class::Upload, memory).map_err(|e| e.context("writer"))?;
+
+        // A writer lives as long as its host pushes: only its calls have deadlines.
+        let op = ctx.engine.start(
+            OpKind::Writer,
+            key.as_str(),
+            &Call { deadline: None, ..call.clone() },
+            ctx.writer_limits(),
+        )?;
+        let id = ObjectId::random();
+        let seal = Seal::new(ctx.about(id, options.mode, codec, options.metadata))?;
+        let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
+        let encoder = Encoder::new(seal, cutter)?;
+        let (outlet, inlet) = outlet::channel(plan.slots);
+        let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, None), key: key.clone() };
+        let upload = ctx.engine.handle().spawn({
+            let (target, op, failure) = (target.clone(), op.clone(), inlet.failure());
+            async move {
+                let sent = target.send(&op, plan.concurrency, inlet.items()).await;
+                if let Err(e) = &sent {
+                    let _ = failure.set(e.clone());
+                }
+                sent
+            }
+        });
+        let open = Open {
+            encoder,
+            outlet,
+            upload,
+            target,
+            if_exists: options.if_exists,
+            id,
+            records: RecordBlockBuilder::new(block_size),
+            block: Vec::new(),
+            block_size: block_size as usize,
+            max_bytes,
+            on_writable: on_writable.map(Arc::new),
+            waiting: Arc::default(),
+            large: None,
+            memory,
+        };
+        let state = Mutex::new(State::Open(Box::new(open)));
+        Ok(Writer(Arc::new(Shared { ctx, op, key, mode: options.mode, state })))
+    }
+
+    /// The operation that lives as long as the writer.
+    pub(crate) fn op(&self) -> &Op {
+        &self.0.op
+    }
+
+    /// Pushes bytes; waits while the writer is full, up to the call's deadline. Returns how many were taken: all,
+    /// unless an error came after some were.
+    pub fn write(&self, bytes: &[u8], call: &Call) -> Result<usize> {
+        self.0.write(bytes, Some(call))
+    }
+
+    /// Pushes as many bytes as the writer takes without waiting; `WOULD_BLOCK` if none, and then `on_writable` is
+    /// called once there is room.
+    pub fn try_write(&self, bytes: &[u8]) -> Result<usize> {
+        self.0.write(bytes, None)
+    }
+
+    /// Pushes a record; waits while the writer is full, up to the call's deadline. `INVALID_ARGUMENT` for an id that
+    /// is not greater than the last or a payload over 64 MiB; the writer can go on then.
+    pub fn append(&self, record: Record<'_>, call: &Call) -> Result<()> {
+        self.0.append(record, Some(call))
+    }
+
+    /// Pushes a record if that needs no waiting, else `WOULD_BLOCK`, and then `on_writable` is called once there is
+    /// room.
+    pub fn try_append(&self, record: Record<'_>) -> Result<()> {
+        self.0.append(record, None)
+    }
+
+    /// Commits the segment. After an error the writer is over, unless the attachments were the reason.
+    pub fn commit(&self, finish: Finish, call: &Call) -> Result<Receipt> {
+        let (op, work) = self.start_commit(finish, call)?;
+        self.0.ctx.engine.block_on(&op, work)
+    }
+
+    /// The commit as work that is run elsewhere.
+    pub(crate) fn start_commit(
+        &self,
+        finish: Finish,
+        call: &Call,
+    ) -> Result<(Op, impl Future<Output = Result<Receipt>> + Send + 'static)> {
+        let shared = self.0.clone();
+        // Held by the commit from here on: a second commit, or a write meanwhile, is BUSY.
+        let open = shared.take_open(busy())?;
+        let op = match shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits())
+        {
+            Ok(op) => op,
+            Err(e) => {
+                *shared.state.lock() = State::Open(open);
+                return Err(e);
+            }
+        };
+        let work = {
+            let op = op.clone();
+            async move { shared.commit(op, open, finish).await }
+        };
+        Ok((op, work))
+    }
+
+    /// Gives the segment up and removes what was sent of it. Repeating it is success.
+    pub fn abort(&self, call: &Call) -> Result<()> {
+        let (op, work) = self.start_abort(call)?;
+        self.0.ctx.engine.block_on(&op, work)
+    }
+
+    /// The abort as work that is run elsewhere.
+    pub(crate) fn start_abort(
+        &self,
+        call: &Call,
+    ) -> Result<(Op, impl Future<Output = Result<()>> + Send + 'static)> {
+        let shared = self.0.clone();
+        let op = shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits())?;
+        let open = match shared.take_open(over("it was aborted")) {
+            Ok(open) => Some(open),
+            Err(e) if e.code() == Code::Closed => None,
+            Err(e) => return Err(e),
+        };
+        let work = {
+            let op = op.clone();
+            async move {
+                let Some(open) = open else { return Ok(()) };
+                op.stage("abort");
+                shared.op.cancel();
+                let Open { upload, target, outlet, .. } = *open;
+                drop(outlet);
+                if let Ok(Ok(pending)) = op.guard_deadline_only(async { Ok(upload.await) }).await? {
+                    target.abort(pending).await;
+                }
+                Ok(())
+            }
+        };
+        Ok((op, work))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if matches!(&*self.0.state.lock(), State::Open(_)) {
+            self.0.op.cancel();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        self.state.try_lock().ok_or_else(busy)
+    }
+
+    /// Takes the open writer out; from then on calls get `instead`.
+    fn take_open(&self, instead: Error) -> Result<Box<Open>> {
+        let mut state = self.lock()?;
+        match std::mem::replace(&mut *state, State::Over(instead)) {
+            State::Open(open) => Ok(open),
+            State::Over(e) => {
+                *state = State::Over(e.clone());
+                Err(e)
+            }
+        }
+    }
+
+    /// Runs `work` on the open writer. An error that `work` calls fatal ends the writer.
+    fn with_open<T>(&self, mode: Mode, work: impl FnOnce(&mut Open) -> Result<T, Fault>) -> Result<T> {
+        self.ctx.engine.check_fork()?;
+        let mut state = self.lock()?;
+        let open = match &mut *state {
+            State::Open(open) => open,
+            State::Over(e) => return Err(e.clone()),
+        };
+        if mode != self.mode {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                format!("the writer of {} takes {}, not {}", self.key, self.mode.name(), mode.name()),
+            ));
+        }
+        match work(open) {
+            Ok(done) => Ok(done),
+            Err(Fault::Refused(e)) => Err(e),
+            Err(Fault::Fatal(e)) => {
+                let e = e.context(format_args!("writer of {}", self.key));
+                *state = State::Over(e.clone());
+                self.op.cancel();
+                Err(e)
+            }
+        }
+    }
+
+    fn write(&self, bytes: &[u8], wait: Option<&Call>) -> Result<usize> {
+        self.with_open(Mode::Bytes, |open| {
+            open.check_room(bytes.len())?;
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                if let Err(fault) = self.make_ready(open, wait) {
+                    let taken = bytes.len() - rest.len();
+                    return match fault {
+                        Fault::Refused(_) if taken > 0 => Ok(taken),
+                        fault => Err(fault),
+                    };
+                }
+                rest = open.push(rest).map_err(Fault::Fatal)?;
+            }
+            Ok(bytes.len())
+        })
+    }
+
+    fn append(&self, record: Record<'_>, wait: Option<&Call>) -> Result<()> {
+        self.with_open(Mode::Records, |open| {
+            open.check_room(record.payload.len())?;
+            self.make_ready(open, wait)?;
+            if record.payload.len() > LARGE {
+                let extra = 2 * record.payload.len() as u64;
+                open.large = Some(self.ctx.engine.budget().try_reserve(Class::Upload, extra)?);
+            }
+            let taken = open.records.append(record.id, record.time_us, record.payload)?;
+            if taken == Append::Full {
+                open.close_record_block().map_err(Fault::Fatal)?;
+                open.records.append(record.id, record.time_us, record.payload)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Waits for room, or says that there is none.
+    fn make_ready(&self, open: &mut Open, wait: Option<&Call>) -> Result<(), Fault> {
+        if open.outlet.try_ready().map_err(Fault::Fatal)? {
+            open.large = None;
+            return Ok(());
+        }
+        let engine = &self.ctx.engine;
+        let Some(call) = wait else {
+            open.call_when_writable(engine);
+            return Err(Fault::Refused(Error::new(
+                Code::WouldBlock,
+                format!("the writer of {} is full: its parts are on their way to the store", self.key),
+            )));
+        };
+        let op = engine.start(OpKind::Writer, self.key.as_str(), call, self.ctx.limits())?;
+        let (slots, waiting) = (open.outlet.slots(), op.clone());
+        op.stage("wait for room");
+        let slot = engine.block_on(&op, async move {
+            waiting.guard(async { Ok(slots.acquire_owned().await.ok()) }).await
+        })?;
+        open.outlet.give(slot).map_err(Fault::Fatal)
+    }
+
+    async fn commit(self: Arc<Self>, op: Op, open: Box<Open>, finish: Finish) -> Result<Receipt> {
+        let Finish { attachments, offsets, expected } = finish;
+        op.stage("read the attachments");
+        let loaded = self.load(&op, attachments, expected).await;
+        let (_memory, attachments) = match loaded {
+            Ok(loaded) => loaded,
+            Err(e) => {
+                // Nothing was changed: the host may commit again.
+                *self.state.lock() = State::Open(open);
+                return Err(e);
+            }
+        };
+        let done = self.clone().finish(&op, open, offsets, expected, attachments);
+        let done = done.await.map_err(|e| e.context(format_args!("writer of {}", self.key)));
+        let over = match &done {
+            Ok(_) => over("it was committed"),
+            Err(e) => e.clone(),
+        };
+        *self.state.lock() = State::Over(over);
+        // Ends the upload if it still runs; what it sent is aborted by it.
+        self.op.cancel();
+        done
+    }
+}
+
+impl Shared {
+    /// Encodes and sends the end of the segment, and commits it.
+    async fn finish(
+        self: Arc<Self>,
+        op: &Op,
+        open: Box<Open>,
+        offsets: Option<(u64, u64)>,
+        expected: Option<Digest>,
+        attachments: Vec<(String, Bytes)>,
+    ) -> Result<Receipt> {
+        op.stage("encode the end");
+        let Open {
+            mut encoder,
+            mut outlet,
+            upload,
+            target,
+            if_exists,
+            id,
+            mut records,
+            mut block,
+            memory,
+            ..
+        } = *open;
+        let (mut outlet, parts, tail) = blocking(op, move || {
+            // In byte mode the open block is in `block` already.
+            let span = if encoder.mode() == Mode::Records { records.finish(&mut block) } else { None };
+            if !block.is_empty() {
+                encoder.block(&block, span)?;
+                outlet.send_full(&mut encoder)?;
+            }
+            let content = (encoder.mode() == Mode::Records).then(|| records.content());
+            let seal = encoder.seal();
+            seal.expect(offsets, expected);
+            for (name, raw) in attachments {
+                seal.attach(&name, raw)?;
+            }
+            let (parts, tail) = encoder.finish(content)?;
+            Ok((outlet, parts, tail))
+        })
+        .await?;
+        op.stage("send the end");
+        for part in parts {
+            op.guard_waiting(outlet.ready()).await?;
+            outlet.send(part)?;
+        }
+        drop(outlet);
+        let pending = op.guard_waiting(async { upload.await.map_err(ended_early)? }).await?;
+        let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
+        let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
+        drop(memory);
+        receipt
+    }
+}
+
+/// Attachments that are in memory, and the memory.
+type Loaded = (Option<Reservation>, Vec<(String, Bytes)>);
+
+impl Shared {
+    async fn load(&self, op: &Op, attachments: Vec<Attachment>, expected: Option<Digest>) -> Result<Loaded> {
+        if self.mode == Mode::Records && matches!(expected, Some(Digest::Crc32c(_))) {
+            return Err(Error::new(
+                Code::InvalidArgument,
+                "records are compared by CRC-64/NVME, since a CRC32C would depend on how they are cut into blocks",
+            ));
+        }
+        if attachments.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        let engine = self.ctx.engine.clone();
+        blocking(op, move || {
+            let sized: Result<Vec<_>> =
+                attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
+            let sized = sized?;
+            // The writer holds memory already, so it must not wait for more.
+            let len: u64 = sized.iter().map(|(len, _)| 2 * len).sum();
+            let memory = engine.budget().try_reserve(Class::Upload, len)?;
+            let loaded: Result<Vec<_>> =
+                sized.into_iter().map(|(len, a)| Ok((a.name, load_attachment(a.data, len)?))).collect();
+            Ok((Some(memory), loaded?))
+        })
+        .await
+    }
+}
+
+/// Why a call did not do what was asked.
+enum Fault {
+    /// Nothing was changed; the writer can go on.
+    Refused(Error),
+    /// The segment cannot be finished.
+    Fatal(Error),
+}
+
+impl From<Error> for Fault {
+    fn from(e: Error) -> Fault {
+        Fault::Refused(e)
+    }
+}
+
+impl Open {
+    fn check_room(&self, more: usize) -> Result<()> {
+        let open = self.block.len() + self.records.open_len();
+        if self.encoder.raw_len() + (open + more) as u64 <= self.max_bytes {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::OutOfRange,
+            format!(
+                "the segment would grow over the {} bytes that were declared; commit it, or declare more when it is \
+                 opened (setting writer.max.size)",
+                self.max_bytes
+            ),
+        ))
+    }
+
+    /// Takes bytes up to the end of the open block and returns the rest.
+    fn push<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8]> {
+        if self.block.is_empty() && bytes.len() >= self.block_size {
+            // A whole block at hand is encoded where it is.
+            let (block, rest) = bytes.split_at(self.block_size);
+            self.encoder.block(block, None)?;
+            self.outlet.send_full(&mut self.encoder)?;
+            return Ok(rest);
+        }
+        let (part, rest) = bytes.split_at(bytes.len().min(self.block_size - self.block.len()));
+        if self.block.capacity() < self.block_size {
+            self.block.try_reserve_exact(self.block_size).map_err(|_| {
+                Error::new(
+                    Code::ResourceExhausted,
+                    format!("no memory for a block of {} bytes", self.block_size),
+                )
+            })?;
+        }
+        self.block.extend_from_slice(part);
+        if self.block.len() == self.block_size {
+            self.encoder.block(&self.block, None)?;
+            self.block.clear();
+            self.outlet.send_full(&mut self.encoder)?;
+        }
+        Ok(rest)
+    }
+
+    fn close_record_block(&mut self) -> Result<()> {
+        if let Some(span) = self.records.finish(&mut self.block) {
+            self.encoder.block(&self.block, Some(span))?;
+            self.outlet.send_full(&mut self.encoder)?;
+        }
+        self.block.clear();
+        Ok(())
+    }
+
+    /// Lets the host know once, when there is room again or the upload failed.
+    fn call_when_writable(&self, engine: &Engine) {
+        let Some(on_writable) = self.on_writable.clone() else { return };
+        if self.waiting.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (slots, waiting) = (self.outlet.slots(), self.waiting.clone());
+        engine.handle().spawn(async move {
+            let _ = slots.acquire().await;
+            waiting.store(false, Ordering::Release);
+            on_writable();
+        });
+    }
+}
+
+fn busy() -> Error {
+    Error::new(Code::Busy, "the writer is in use by another call; use a writer from one thread at a time")
+}
+
+fn over(why: &str) -> Error {
+    Error::new(Code::Closed, format!("the writer is closed: {why}"))
+}

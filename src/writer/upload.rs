@@ -1,0 +1,148 @@
+//! Sending parts: several at once, and nothing left behind if it fails.
+//!
+//! Invariant: an upload that was begun is either handed on to be committed or aborted, also if the future that
+//! sends it is dropped or panics.
+
+use super::commit::{Pending, Watched};
+use crate::{
+    engine::{Op, OpKind},
+    error::{Code, Error, Result},
+    store::{Body, BoxFuture, Key, ObjectStore, Upload, UploadInfo},
+};
+use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
+use std::{pin::pin, sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// How long an abort may take altogether. What it cannot remove until then, reap will find.
+const ABORT: Duration = Duration::from_secs(60);
+/// How long an operation waits for its abort, beyond its own deadline, so that a failed operation normally has
+/// cleaned up when it ends. After that the abort goes on behind it.
+const ABORT_WAIT: Duration = Duration::from_secs(1);
+
+/// Where an object is on its way to.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub store: Arc<dyn ObjectStore>,
+    pub key: Key,
+    pub info: UploadInfo,
+}
+
+/// One part to send.
+pub(super) struct Item {
+    pub number: u32,
+    pub offset: u64,
+    pub body: Arc<dyn Body>,
+    /// Nothing comes after it.
+    pub last: bool,
+    /// Memory that is free again when the part is sent.
+    pub slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Target {
+    /// Sends parts that come in order, `concurrency` at once, up to where only the commit is missing. Ended by
+    /// cancel, deadline and stall of `op`.
+    pub async fn send(
+        &self,
+        op: &Op,
+        concurrency: usize,
+        parts: impl Stream<Item = Result<Item>> + Send,
+    ) -> Result<Pending> {
+        let mut parts = pin!(parts);
+        let first = op.guard_waiting(async { parts.next().await.unwrap_or_else(|| Err(ended())) }).await?;
+        if first.last {
+            return Ok(Pending::Put(Watched::new(first.body)));
+        }
+        op.stage("begin upload");
+        let upload = AbortOnDrop(Some(op.guard(self.store.begin(&self.key, &self.info)).await?));
+        op.stage("send parts");
+        let sending = send_parts(op, upload.get(), concurrency, first, parts);
+        let sent = match op.kind() {
+            // A host may push as slowly as it likes: only a part under way must move.
+            OpKind::Writer => op.guard_waiting(sending).await,
+            _ => op.guard(sending).await,
+        };
+        match sent {
+            Ok(()) => Ok(Pending::Upload(upload.keep())),
+            Err(e) => {
+                upload.abort().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Removes what was sent but is certainly not committed.
+    pub async fn abort(&self, pending: Pending) {
+        if let Pending::Upload(upload) = pending {
+            AbortOnDrop(Some(upload)).abort().await;
+        }
+    }
+}
+
+async fn send_parts(
+    op: &Op,
+    upload: &dyn Upload,
+    concurrency: usize,
+    first: Item,
+    mut parts: impl Stream<Item = Result<Item>> + Unpin,
+) -> Result<()> {
+    let mut running: FuturesUnordered<BoxFuture<'_, Result<()>>> = FuturesUnordered::new();
+    let mut next = Some(first);
+    loop {
+        let Some(item) = next.take() else { return Err(ended()) };
+        let last = item.last;
+        running.push(Box::pin(async move {
+            let _slot = item.slot;
+            op.guard(upload.put_part(item.number, item.offset, item.body)).await
+        }));
+        while running.len() >= concurrency || last {
+            match running.next().await {
+                Some(sent) => sent?,
+                None => return Ok(()),
+            }
+        }
+        // While the next part is being made, those under way go on.
+        next = loop {
+            tokio::select! {
+                item = parts.next() => break item.transpose()?,
+                Some(sent) = running.next(), if !running.is_empty() => sent?,
+            }
+        };
+    }
+}
+
+fn ended() -> Error {
+    Error::new(Code::Cancelled, "the segment was not finished")
+}
+
+/// An upload that is aborted unless it is kept.
+struct AbortOnDrop(Option<Box<dyn Upload>>);
+
+impl AbortOnDrop {
+    fn get(&self) -> &dyn Upload {
+        self.0.as_deref().expect("it is taken only by value")
+    }
+
+    fn keep(mut self) -> Box<dyn Upload> {
+        self.0.take().expect("it is taken only by value")
+    }
+
+    async fn abort(mut self) {
+        if let Some(task) = self.start() {
+            let _ = tokio::time::timeout(ABORT_WAIT, task).await;
+        }
+    }
+
+    fn start(&mut self) -> Option<tokio::task::JoinHandle<()>> {
+        let upload = self.0.take()?;
+        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(runtime.spawn(async move {
+            let _ = tokio::time::timeout(ABORT, upload.abort()).await;
+        }))
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.start();
+    }
+}
