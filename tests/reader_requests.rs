@@ -4,7 +4,7 @@
 mod reader_support;
 
 use reader_support::{
-    Put, World, flagged,
+    Put, Tape, World, flagged,
     format::{BLOCK, Recipe, Source, mixed, records},
     options, until,
 };
@@ -12,9 +12,9 @@ use seglift::{
     Code,
     buf::LentBuf,
     codec::Codec,
-    engine::{Call, CallFlags, Cancel},
+    engine::{Call, CallFlags, Cancel, Engine, EngineOptions},
     reader::ReadOptions,
-    store::GetRange,
+    store::{GetRange, MemoryStore},
 };
 use std::{sync::Arc, thread, time::Duration};
 
@@ -216,7 +216,16 @@ fn a_reader_that_jumps_is_not_fetched_ahead_of() {
 
 #[test]
 fn a_hundred_reads_at_once_stay_within_the_budget_and_all_end() {
-    let world = Arc::new(World::with(ReadOptions { fetch_size: MIB, ..options() }, ""));
+    let tight = EngineOptions {
+        threads: 2,
+        memory_budget: 16 << 20,
+        lent_limit: 4 << 20,
+        cache_size: 4 << 20,
+        ..Default::default()
+    };
+    let store = Tape::new(Arc::new(MemoryStore::private()));
+    let world = World::on(Engine::new(tight).unwrap(), store, ReadOptions { fetch_size: MIB, ..options() });
+    let world = Arc::new(world);
     let (put, flat) = bytes(&world, Codec::Zstd, 4 * MIB);
     let flat = Arc::new(flat);
     let readers: Vec<_> = (0..100usize)

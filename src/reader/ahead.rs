@@ -8,8 +8,9 @@
 //! Invariant: bounded. A few cursors for each of a few hundred objects, forgotten in the order of their last
 //! use; it only ever advises, so a forgotten cursor costs one window of speed and never a wrong byte.
 //!
-//! Trade-off: cursors are found by position, so two readers at the same place share one. They also share the
-//! blocks, so that is right as it is.
+//! Trade-off: nothing learns whether what was advised was still there when its reader came. Each byte is advised once
+//! to a reader, so where more readers go on than the cache has room for, the worst is that it is fetched twice.
+//! Cursors are found by position, so two readers at the same place share one; they share the blocks too.
 
 use crate::object::ObjectId;
 use lru::LruCache;
@@ -112,22 +113,6 @@ impl Ahead {
             }
         };
         cursor.advise(segment_len, max)
-    }
-
-    /// A read found that what was fetched ahead of it is gone again: more readers go on than the cache holds.
-    /// The windows of the object start over, so that they fit together.
-    pub fn displaced(&self, id: ObjectId) {
-        let mut table = self.shards[id.0.as_u128() as usize % SHARDS].lock();
-        for cursor in table.peek_mut(&id).into_iter().flatten() {
-            cursor.window = cursor.window.min(FIRST_WINDOW);
-            cursor.advised = cursor.advised.min(cursor.last.end);
-        }
-    }
-
-    /// Whether `offset` lies in what was advised and should have come into the cache by now.
-    pub fn was_advised(&self, id: ObjectId, offset: u64) -> bool {
-        let table = self.shards[id.0.as_u128() as usize % SHARDS].lock();
-        table.peek(&id).into_iter().flatten().any(|c| c.last.end <= offset && offset < c.advised)
     }
 }
 
@@ -240,20 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_displaced_is_advised_again_in_a_small_window() {
-        let ahead = Ahead::new();
-        note(&ahead, 0..MIB);
-        let mut end = 0;
-        for at in 1..10 {
-            end = note(&ahead, at * MIB..(at + 1) * MIB).map_or(end, |r| r.end);
-        }
-        assert!(ahead.was_advised(id(1), 10 * MIB) && !ahead.was_advised(id(1), end));
-        ahead.displaced(id(1));
-        assert_eq!(note(&ahead, 10 * MIB..11 * MIB), Some(11 * MIB..11 * MIB + FIRST_WINDOW));
-    }
-
-    #[test]
-    fn a_million_objects_take_the_memory_of_a_thousand() {
+    fn however_many_objects_are_read_a_thousand_are_remembered() {
         let ahead = Ahead::new();
         for n in 0..100_000 {
             ahead.note(id(n), 0..MIB, 100 * MIB, Hint::None, 8 * MIB);

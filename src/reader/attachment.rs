@@ -1,6 +1,6 @@
 //! Attachments: small, whole, verified.
 
-use super::{Reader, SegmentBytes, SegmentRef, segment::Segment};
+use super::{Reader, SegmentBytes, SegmentRef, fill::twice, segment::Segment};
 use crate::{
     engine::Op,
     error::{Code, Error, Result},
@@ -43,10 +43,7 @@ impl Reader {
 
 /// Fetches an attachment, once more if it comes damaged.
 pub(super) async fn fetch(segment: &Segment, attachment: &Attachment) -> Result<Vec<u8>> {
-    match fetch_once(segment, attachment).await {
-        Err(e) if e.code() == Code::Corrupt => fetch_once(segment, attachment).await,
-        raw => raw,
-    }
+    twice(segment.shared(), || fetch_once(segment, attachment)).await
 }
 
 async fn fetch_once(segment: &Segment, attachment: &Attachment) -> Result<Vec<u8>> {

@@ -101,7 +101,10 @@ impl Run<'_> {
                 Err(Arrival::Body(e)) => return Err(e),
             };
             match (wants.next(), arrived) {
-                (Some(want), Err(e)) if e.code() == Code::Corrupt => damaged.push(want),
+                (Some(want), Err(e)) if e.code() == Code::Corrupt => {
+                    self.segment.shared().metrics.checksum_failures.add(1);
+                    damaged.push(want);
+                }
                 (Some(want), arrived) => self.deliver(want.sink, arrived),
                 (None, _) => {}
             }
@@ -118,10 +121,15 @@ impl Run<'_> {
 
     /// The second and last attempt at a block whose bytes were wrong.
     async fn fetch_again(&mut self, mut want: Want) {
+        let metrics = &self.segment.shared().metrics;
+        metrics.corrupt_refetches.add(1);
         let arrived = match self.open(want.block.stored.clone()).await {
             Ok(mut body) => self.arrive(&mut want, &mut body).await.map_err(Arrival::into_error),
             Err(e) => Err(e),
         };
+        if arrived.as_ref().is_err_and(|e| e.code() == Code::Corrupt) {
+            metrics.checksum_failures.add(1);
+        }
         self.deliver(want.sink, arrived);
     }
 

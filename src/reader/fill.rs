@@ -8,7 +8,7 @@ use super::{
     locate::PARSED,
     range::{Group, How, Piece},
     segment::Segment,
-    shared::{Value, page_key},
+    shared::{Shared, Value, page_key},
 };
 use crate::{
     cache::{CacheKey, Flight},
@@ -48,10 +48,13 @@ impl Reader {
         }
         let held = self.reserve(op, need).await?;
         let join = match self.shared.flights.join_or_lead(key) {
-            Flight::Join(join) => join,
+            Flight::Join(join) => {
+                self.shared.metrics.single_flight_joins.add(1);
+                join
+            }
             Flight::Lead(lead) => {
                 // Between the first look and this one somebody may have brought it.
-                if let Some(value) = self.shared.cached(&key) {
+                if let Some(value) = self.shared.cached_meanwhile(&key) {
                     lead.land(Ok(value.clone()));
                     return Ok(value);
                 }
@@ -78,11 +81,8 @@ impl Reader {
         let need = (position.end - position.start) as usize * PARSED;
         let (segment, shared) = (segment.clone(), self.shared.clone());
         let fetch = move |held| async move {
-            let page = match fetch_page(&segment, n).await {
-                Err(e) if e.code() == Code::Corrupt => fetch_page(&segment, n).await,
-                page => page,
-            };
-            let value = Value::Page(Arc::new(page?));
+            let page = twice(&shared, || fetch_page(&segment, n)).await?;
+            let value = Value::Page(Arc::new(page));
             shared.keep(key, value.clone(), held);
             Ok(value)
         };
@@ -146,7 +146,7 @@ impl Reader {
             let first = page.block_of_raw(at).map_or(0, |block| block.number);
             for block in page.blocks_from(first).take_while(|block| block.raw.start < raw.end) {
                 at = block.raw.end;
-                if self.shared.cached_block(segment.id(), block.number).is_some() {
+                if self.shared.has_block(segment.id(), block.number) {
                     continue;
                 }
                 if !group.takes(&block, self.options.fetch_size)
@@ -168,6 +168,21 @@ impl Reader {
         let Ok(held) = self.engine.budget().try_reserve(Class::Read, need as u64) else { return false };
         // An error comes up again in the read that wants the block, which has somebody to tell.
         self.launch(segment, group, how, held).arrive().await.is_ok()
+    }
+}
+
+/// What `attempt` gets; once more if that was damaged, because the damage may have happened on the way.
+pub(super) async fn twice<T, F: Future<Output = Result<T>>>(
+    shared: &Shared,
+    attempt: impl Fn() -> F,
+) -> Result<T> {
+    match attempt().await {
+        Err(e) if e.code() == Code::Corrupt => {
+            shared.metrics.checksum_failures.add(1);
+            shared.metrics.corrupt_refetches.add(1);
+            attempt().await.inspect_err(|_| shared.metrics.checksum_failures.add(1))
+        }
+        other => other,
     }
 }
 

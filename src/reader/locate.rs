@@ -11,6 +11,7 @@
 
 use super::{
     Reader, SegmentRef,
+    fill::twice,
     segment::{Place, Segment, another_object, collect},
     shared::{Shared, Value, page_key, tail_key},
 };
@@ -18,9 +19,9 @@ use crate::{
     engine::{Op, Reservation},
     error::{Code, Error, Result},
     object::{Located, Page, Tail, Token, locate_tail},
-    store::{Get, GetRange, Key},
+    store::{GetRange, Key},
 };
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// The last bytes of an object that are asked for: the tail and the index of some 10,000 blocks, and still less
 /// than what a request costs.
@@ -60,7 +61,10 @@ impl Reader {
         let place = self.place_of(&token)?.clone();
         let need = (u64::from(token.tail_len) + INDEX_ALONG) as usize * PARSED;
         let (source, name, shared) = (place.clone(), key.clone(), self.shared.clone());
-        let fetch = move |held| async move { fetch_tail(&source, &name, &token, &shared, held).await };
+        let fetch = move |held| async move {
+            let found = twice(&shared, || fetch_tail(&source, &name, &token)).await?;
+            Ok(Value::Tail(shared.keep_tail(found, held)))
+        };
         match self.fill(op, tail_key(token.id), need, fetch).await? {
             Value::Tail(tail) if is_of(&token, &tail) => Ok(self.segment(key, place, tail)),
             _ => Err(another_object(&key, token.id)),
@@ -69,36 +73,26 @@ impl Reader {
 
     async fn find_by_key(&self, op: &Op, key: Key) -> Result<Segment> {
         let place = self.places[0].clone();
-        let held = self.reserve(op, SUFFIX as usize * PARSED).await?;
-        let got = op.guard(async {
-            let get = place.get(&key, GetRange::Suffix(SUFFIX)).await?;
-            let (start, object_len) = (get.range.start, get.object_len);
-            Ok((collect(get).await?, start, object_len))
-        });
-        let (suffix, start, object_len) = got.await.map_err(|e| e.context(format_args!("tail of {key}")))?;
-        let not_ours =
-            |e: Error| e.context(format_args!("key \"{key}\" does not hold a whole seglift object"));
-        let tail = match locate_tail(&suffix, object_len).map_err(not_ours)? {
-            Located::Here { within, position } => {
-                let tail =
-                    Arc::new(Tail::parse(&suffix[within.clone()], position, object_len).map_err(not_ours)?);
-                self.shared.keep_tail(&tail, &suffix[..within.start], start, held);
-                tail
-            }
-            Located::Fetch(range) => {
-                // One reservation at a time: nobody waits for memory while holding some.
-                drop((suffix, held));
-                let held = self.reserve(op, (range.end - range.start) as usize * PARSED).await?;
-                let bytes = op.guard(async {
-                    let get = place.get(&key, GetRange::Range(range.clone())).await?;
-                    collect(get).await
-                });
-                let tail = Arc::new(Tail::parse(&bytes.await?, range.start, object_len).map_err(not_ours)?);
-                self.shared.keep_tail(&tail, &[], range.start, held);
-                tail
-            }
-        };
+        let tail = twice(&self.shared, || self.search(op, &place, &key)).await?;
         Ok(self.segment(key, place, tail))
+    }
+
+    /// The tail of whatever object stands under the key.
+    async fn search(&self, op: &Op, place: &Place, key: &Key) -> Result<Arc<Tail>> {
+        let held = self.reserve(op, SUFFIX as usize * PARSED).await?;
+        let range = match op.guard(look_at_end(place, key)).await? {
+            Looked::Found(found) => return Ok(self.shared.keep_tail(found, held)),
+            Looked::Elsewhere(range) => range,
+        };
+        // One reservation at a time: nobody waits for memory while holding some.
+        drop(held);
+        let held = self.reserve(op, (range.end - range.start) as usize * PARSED).await?;
+        let found = op.guard(async {
+            let get = place.get(key, GetRange::Range(range.clone())).await?;
+            let object_len = get.object_len;
+            found(key, collect(get).await?, range.start, range.start, object_len)
+        });
+        Ok(self.shared.keep_tail(found.await?, held))
     }
 
     fn segment(&self, key: Key, place: Place, tail: Arc<Tail>) -> Segment {
@@ -106,52 +100,81 @@ impl Reader {
     }
 }
 
+/// A tail, and the bytes in front of it that came along.
+struct Found {
+    tail: Tail,
+    /// They end where the tail begins.
+    before: Vec<u8>,
+    /// Where they begin in the object.
+    start: u64,
+}
+
+/// What the end of an object shows.
+enum Looked {
+    Found(Found),
+    /// The tail lies further in front, there.
+    Elsewhere(Range<u64>),
+}
+
+/// The tail at `position` in `bytes`, which begin at `start` of the object and end with the tail.
+fn found(key: &Key, mut bytes: Vec<u8>, start: u64, position: u64, object_len: u64) -> Result<Found> {
+    let before = (position - start) as usize;
+    let tail = Tail::parse(&bytes[before..], position, object_len).map_err(|e| not_ours(key, e))?;
+    bytes.truncate(before);
+    Ok(Found { tail, before: bytes, start })
+}
+
+async fn look_at_end(place: &Place, key: &Key) -> Result<Looked> {
+    let get = place.get(key, GetRange::Suffix(SUFFIX)).await?;
+    let (start, object_len) = (get.range.start, get.object_len);
+    let mut suffix = collect(get).await?;
+    match locate_tail(&suffix, object_len).map_err(|e| not_ours(key, e))? {
+        Located::Here { within, position } => {
+            suffix.truncate(within.end);
+            found(key, suffix, start, position, object_len).map(Looked::Found)
+        }
+        Located::Fetch(range) => Ok(Looked::Elsewhere(range)),
+    }
+}
+
 /// The tail that `token` speaks of, and the index pages in front of it, from the store.
-async fn fetch_tail(
-    place: &Place,
-    key: &Key,
-    token: &Token,
-    shared: &Shared,
-    held: Reservation,
-) -> Result<Value> {
+async fn fetch_tail(place: &Place, key: &Key, token: &Token) -> Result<Found> {
     let start = token.tail_position.saturating_sub(INDEX_ALONG);
     let end = token.tail_position + u64::from(token.tail_len);
     let another = || another_object(key, token.id);
-    let get: Get = match place.get(key, GetRange::Range(start..end)).await {
+    let get = match place.get(key, GetRange::Range(start..end)).await {
         Err(e) if e.code() == Code::OutOfRange => return Err(another()),
         get => get?,
     };
     if get.object_len != token.object_len || get.range.end != end {
         return Err(another());
     }
-    let bytes = collect(get).await?;
-    let (index, tail) = bytes.split_at((token.tail_position - start) as usize);
-    let tail = match Tail::parse(tail, token.tail_position, token.object_len) {
-        Ok(tail) if is_of(token, &tail) => Arc::new(tail),
-        Ok(_) => return Err(another()),
-        Err(e) => return Err(e.context(format_args!("key \"{key}\""))),
-    };
-    shared.keep_tail(&tail, index, start, held);
-    Ok(Value::Tail(tail))
+    let found = found(key, collect(get).await?, start, token.tail_position, token.object_len)?;
+    if is_of(token, &found.tail) { Ok(found) } else { Err(another()) }
 }
 
 fn is_of(token: &Token, tail: &Tail) -> bool {
     (token.id, token.tail_crc32c, token.object_len) == (tail.id(), tail.crc32c(), tail.object_len())
 }
 
+fn not_ours(key: &Key, error: Error) -> Error {
+    error.context(format_args!("key \"{key}\" does not hold a sound seglift object"))
+}
+
 impl Shared {
-    /// Keeps a tail, and those index pages that lie whole in `before`: bytes from `start` of the object on that came
-    /// along. A damaged page is left to the read that needs it.
-    fn keep_tail(&self, tail: &Arc<Tail>, before: &[u8], start: u64, mut held: Reservation) {
+    /// Keeps a tail, and those index pages that came along whole. A damaged page is left to the read that needs it.
+    fn keep_tail(&self, found: Found, mut held: Reservation) -> Arc<Tail> {
+        let Found { tail, before, start } = found;
+        let tail = Arc::new(tail);
         for (n, entry) in tail.pages().iter().enumerate().rev() {
-            let Some(at) = entry.position.start.checked_sub(start).map(|at| at as usize) else { break };
-            let len = (entry.position.end - entry.position.start) as usize;
-            let page = before.get(at..at + len).and_then(|bytes| Page::parse(bytes, tail, n).ok());
-            if let Some(page) = page {
+            let Some(at) = entry.position.start.checked_sub(start) else { break };
+            let within = at as usize..(entry.position.end - start) as usize;
+            if let Some(page) = before.get(within).and_then(|bytes| Page::parse(bytes, &tail, n).ok()) {
                 let share = held.split(page.memory() as u64);
                 self.keep(page_key(tail.id(), n), Value::Page(Arc::new(page)), share);
             }
         }
         self.keep(tail_key(tail.id()), Value::Tail(tail.clone()), held);
+        tail
     }
 }

@@ -50,6 +50,7 @@ use self::{
 };
 use crate::{
     buf::LentBuf,
+    config::Settings,
     engine::{CallFlags, Engine, Op},
     error::{Code, Error, Result},
     object::Tail,
@@ -77,6 +78,17 @@ pub struct ReadOptions {
     pub ahead_max: u64,
     /// `deadline.read`: what a request for the cache may take, whoever waits for it.
     pub deadline: Duration,
+}
+
+impl From<&Settings> for ReadOptions {
+    fn from(settings: &Settings) -> Self {
+        ReadOptions {
+            fetch_size: settings.read_fetch_size,
+            concurrency: settings.read_concurrency,
+            ahead_max: settings.read_ahead_max as u64,
+            deadline: settings.deadline_read,
+        }
+    }
 }
 
 /// Reads the segments of one store. Any number of threads may use one.

@@ -143,8 +143,10 @@ pub(super) struct Launched {
 impl Launched {
     /// Waits until all pieces are where they are wanted, and hands out the blocks that were wanted themselves.
     pub async fn arrive(self) -> Result<Vec<Bytes>> {
-        let gone =
-            || Error::new(Code::Unavailable, "the engine shut down while a block was fetched; open it again");
+        let gone = || {
+            let what = "a request for blocks ended without an answer; repeat the read";
+            Error::new(Code::Internal, what).with_retryable(true)
+        };
         let mut blocks = Vec::new();
         for Coming { source, part, into } in self.coming {
             let bytes = match source {
@@ -272,10 +274,13 @@ impl Reader {
         let whole = part.len() == block.raw_len();
         if how.keep && !(how.direct && whole && into.is_some()) {
             return match self.shared.flights.join_or_lead(key) {
-                Flight::Join(join) => (coming(Source::Flight(join), into), None),
+                Flight::Join(join) => {
+                    self.shared.metrics.single_flight_joins.add(1);
+                    (coming(Source::Flight(join), into), None)
+                }
                 Flight::Lead(lead) => {
                     // Between the first look and this one somebody may have brought it.
-                    if let Some(value) = self.shared.cached(&key) {
+                    if let Some(value) = self.shared.cached_meanwhile(&key) {
                         lead.land(Ok(value.clone()));
                         return (
                             block_of(value).ok().and_then(|bytes| coming(Source::Here(bytes), into)),
@@ -297,6 +302,7 @@ impl Reader {
             };
         }
         if let Some(join) = self.shared.flights.join(&key) {
+            self.shared.metrics.single_flight_joins.add(1);
             return (coming(Source::Flight(join), into), None);
         }
         match into {

@@ -13,10 +13,6 @@ use crate::{
 use ::bytes::Bytes;
 use std::{fmt, ops::Range, sync::Arc};
 
-/// Blocks that are asked for at one time, in raw bytes: two requests' worth of the smallest kind, so that a batch
-/// that ends early (many small records, a low limit) has not fetched much too much.
-const ROUND: u64 = 1 << 20;
-
 /// A record of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordView<'a> {
@@ -159,7 +155,8 @@ impl Reader {
         let Some(n) = segment.tail().page_of_record(batch.from) else { return Ok(blocks) };
         let page = self.page(op, segment, n).await?;
         let Some(first) = page.block_of_record(batch.from) else { return Ok(blocks) };
-        let most = ROUND.min(batch.limits.bytes.saturating_sub(batch.bytes));
+        // One request's worth at a time: a batch that ends early has not fetched much too much.
+        let most = (self.options.fetch_size as u64).min(batch.limits.bytes.saturating_sub(batch.bytes));
         let (mut raw, mut records) = (0, batch.records.len() as u64);
         for block in page.blocks_from(first.number) {
             if raw >= most || records >= batch.limits.records {

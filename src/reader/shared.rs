@@ -12,6 +12,7 @@ use crate::{
     codec::{Codec, Decompressor, checksum},
     engine::{Engine, Reservation},
     error::Result,
+    metrics::{CacheKind, Metrics},
     object::{ObjectId, Page, Tail},
 };
 use bytes::Bytes;
@@ -61,6 +62,7 @@ pub struct Shared {
     /// Raw bytes that are being fetched ahead just now.
     fetching_ahead: AtomicUsize,
     decompressors: Mutex<Vec<Decompressor>>,
+    pub(super) metrics: Arc<Metrics>,
     /// `cache.memory.verify = always`
     verify_hits: bool,
 }
@@ -69,10 +71,12 @@ impl Shared {
     /// What the readers of `engine` share, made by the first of them. `verify_hits` (`cache.memory.verify=always`)
     /// checks every hit of a block again.
     pub fn of(engine: &Engine, verify_hits: bool) -> Arc<Shared> {
-        engine.extension(|engine| Shared::new(engine, verify_hits))
+        // An extension must not ask for another while it is made.
+        let metrics = engine.extension(|_| Metrics::new());
+        engine.extension(|engine| Shared::new(engine, metrics, verify_hits))
     }
 
-    fn new(engine: &Engine, verify_hits: bool) -> Self {
+    fn new(engine: &Engine, metrics: Arc<Metrics>, verify_hits: bool) -> Self {
         let size = engine.options().cache_size;
         Shared {
             cache: MemoryCache::new(size, engine.budget()),
@@ -81,6 +85,7 @@ impl Shared {
             ahead: Ahead::new(),
             fetching_ahead: AtomicUsize::new(0),
             decompressors: Mutex::default(),
+            metrics,
             verify_hits,
         }
     }
@@ -92,14 +97,28 @@ impl Shared {
 
     /// The value in memory, if it is there and still what it was.
     pub(super) fn cached(&self, key: &CacheKey) -> Option<Value> {
+        let value = self.cached_meanwhile(key);
+        let counters = if value.is_some() { &self.metrics.cache_hits } else { &self.metrics.cache_misses };
+        counters.of(CacheKind::Memory).add(1);
+        value
+    }
+
+    /// The same for the second look of whoever leads a flight, which is no miss of its own.
+    pub(super) fn cached_meanwhile(&self, key: &CacheKey) -> Option<Value> {
         let value = self.cache.get(key)?;
         if let Value::Block(bytes, Some(crc32c)) = &value
             && checksum::crc32c(bytes) != *crc32c
         {
+            self.metrics.checksum_failures.add(1);
             self.cache.remove(key);
             return None;
         }
         Some(value)
+    }
+
+    /// Whether a block is in memory; no use of it.
+    pub(super) fn has_block(&self, id: ObjectId, number: u32) -> bool {
+        self.cache.contains(&block_key(id, number))
     }
 
     pub(super) fn cached_block(&self, id: ObjectId, number: u32) -> Option<Bytes> {

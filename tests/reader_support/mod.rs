@@ -142,6 +142,10 @@ impl World {
         World { engine, store, shared, reader, options }
     }
 
+    pub fn store_uri(&self) -> &str {
+        self.store.uri()
+    }
+
     /// Assembles and stores an object under `key`.
     pub fn put(&self, key: &str, recipe: &Recipe) -> Put {
         let (bytes, tail) = with_fresh_id(recipe);
