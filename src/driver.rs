@@ -96,6 +96,7 @@ impl Driver {
             clock: SystemClock::new(),
         });
         let scope = Scope::new(format!("the driver of {}", store.uri()));
+        engine.log().info("driver", "opened", &[("store", &store.uri())]);
         let engine = engine.clone();
         Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
     }
@@ -118,7 +119,9 @@ impl Driver {
     /// Refuses new operations (`CLOSED`), cancels those that run, and waits until they have ended: an offload whose
     /// commit was sent settles first. `TIMED_OUT` if some have not ended in time; call it again then.
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        self.0.scope.close(timeout)
+        self.0.scope.close(timeout)?;
+        self.0.engine.log().info("driver", "closed", &[("store", &self.uri())]);
+        Ok(())
     }
 
     /// Offloads a segment.
