@@ -24,7 +24,7 @@ install -m 755 "$build/seglift" "$to/bin/seglift"
 # The command writes its own pages and completions, so they always fit it.
 install -d "$to/share/man/man1" "$to/share/bash-completion/completions" \
     "$to/share/zsh/site-functions" "$to/share/fish/vendor_completions.d"
-"$build/seglift" man "$to/share/man/man1" >/dev/null
+"$build/seglift" man --dir "$to/share/man/man1" >/dev/null
 "$build/seglift" completions bash >"$to/share/bash-completion/completions/seglift"
 "$build/seglift" completions zsh >"$to/share/zsh/site-functions/_seglift"
 "$build/seglift" completions fish >"$to/share/fish/vendor_completions.d/seglift.fish"
