@@ -37,7 +37,8 @@ pub struct Map {
 impl Map {
     /// An empty map of `blocks` blocks.
     pub fn new(blocks: u32) -> Self {
-        let per_cell = blocks.div_ceil((ROW * ROWS) as u32).max(1);
+        // A power of two keeps the labels of the rows round.
+        let per_cell = blocks.div_ceil((ROW * ROWS) as u32).next_power_of_two();
         Map { per_cell, cells: vec![Cell::default(); blocks.div_ceil(per_cell) as usize] }
     }
 
