@@ -10,6 +10,7 @@ pub mod config;
 pub mod driver;
 pub mod engine;
 pub mod error;
+pub mod ffi;
 pub mod logging;
 pub mod metrics;
 pub mod object;

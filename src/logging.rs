@@ -1,7 +1,7 @@
 //! What an engine has to say, kept until its host asks.
 //!
 //! **Purpose.** A bounded ring of structured lines for each engine, drained by [`Logger::poll`], or
-//! handed to a sink that the host sets once.
+//! handed to a sink that the host sets.
 //!
 //! **Invariant.** Logging never waits for a reader: a full ring gives up its oldest lines, counts
 //! them, and the next poll says how many. The lock is held to move a finished line, never while
@@ -14,12 +14,12 @@
 //! lost is the lines of our dependencies; what they fail at reaches the host as an error anyhow.
 
 use crate::{clock::Clock, metrics::Metrics};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard, RecursiveRwLock, RecursiveRwLockWriteGuard};
 use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
     },
     time::Duration,
@@ -87,6 +87,8 @@ pub struct Line {
     pub fields: Vec<(&'static str, String)>,
     /// 0 for a line by itself; else it stands for so many more like the one that was shown.
     pub repeats: u64,
+    /// How many lines were lost just before this one; other than 0 only in the line that says so.
+    pub lost: u64,
 }
 
 /// `warn store: access denied key=a/b … 999 times more`; the time is left to the host's own log.
@@ -137,7 +139,9 @@ pub struct Logger {
     threshold: AtomicU8,
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
-    sink: OnceLock<Sink>,
+    /// Taken before `state` and held while the sink runs, so who changes it waits for its end; recursive, because a
+    /// sink may log.
+    sink: RecursiveRwLock<Option<Sink>>,
     state: Mutex<State>,
 }
 
@@ -145,7 +149,7 @@ impl Logger {
     /// A log that keeps lines of `level` and more severe ones, or none.
     pub fn new(level: Option<Level>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let threshold = AtomicU8::new(level.map_or(0, |level| level as u8));
-        Logger { threshold, clock, metrics, sink: OnceLock::new(), state: Mutex::default() }
+        Logger { threshold, clock, metrics, sink: RecursiveRwLock::new(None), state: Mutex::default() }
     }
 
     /// Whether a line of this level would be kept. Costs one load.
@@ -158,17 +162,19 @@ impl Logger {
         self.threshold.store(level.map_or(0, |level| level as u8), Relaxed);
     }
 
-    /// Hands all lines to `sink` from now on, those that wait first. Returns whether it was taken:
-    /// only the first one is.
-    pub fn set_sink(&self, sink: Sink) -> bool {
+    /// Hands all lines to `sink` from now on, those that wait first; `None` is back to polling. When it
+    /// returns, no call of the sink before it runs any more, so a sink must not call this.
+    pub fn set_sink(&self, sink: Option<Sink>) {
         let time_us = self.clock.now_us();
-        // Under the lock, so that no line goes into the ring after it was emptied.
-        let mut state = self.state.lock();
-        let taken = self.sink.set(sink).is_ok();
-        let waiting = std::iter::from_fn(|| state.pop(time_us)).collect();
-        drop(state);
-        self.deliver(waiting);
-        taken
+        let mut current = self.sink.write();
+        *current = sink;
+        let current = RecursiveRwLockWriteGuard::downgrade(current);
+        if let Some(sink) = &*current {
+            let mut state = self.state.lock();
+            let waiting: Vec<_> = std::iter::from_fn(|| state.pop(time_us)).collect();
+            drop(state);
+            waiting.iter().for_each(sink);
+        }
     }
 
     /// Logs a line. What differs between repetitions of one event (a key, an attempt) belongs into
@@ -187,6 +193,7 @@ impl Logger {
         let fields = fields.iter().map(|(name, value)| (*name, bounded(value))).collect();
         let (time_us, now) = (self.clock.now_us(), self.clock.monotonic());
 
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let mut lines = state.take_over(now, time_us);
         let is_same = |r: &&mut Recent| r.level == level && r.target == target && r.message == message;
@@ -206,9 +213,9 @@ impl Logger {
                 more: 0,
                 fields: Vec::new(),
             });
-            lines.push(Line { time_us, level, target, message, fields, repeats: 0 });
+            lines.push(Line { time_us, level, target, message, fields, repeats: 0, lost: 0 });
         }
-        self.keep_or_deliver(state, lines);
+        self.keep_or_deliver(&sink, state, lines);
     }
 
     /// [`Logger::log`] at [`Level::Error`].
@@ -255,11 +262,12 @@ impl Logger {
     /// is to be said about repetitions reaches the sink even if nothing else is logged.
     pub fn poll(&self) -> Option<Line> {
         let (time_us, now) = (self.clock.now_us(), self.clock.monotonic());
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let over = state.take_over(now, time_us);
-        if self.sink.get().is_some() {
+        if let Some(sink) = &*sink {
             drop(state);
-            self.deliver(over);
+            over.iter().for_each(sink);
             return None;
         }
         self.metrics.log_lines_dropped.add(state.push(over));
@@ -269,23 +277,19 @@ impl Logger {
     /// Ends all counting of repetitions now, so that nothing is left unsaid; for closing.
     pub fn flush(&self) {
         let time_us = self.clock.now_us();
+        let sink = self.sink.read();
         let mut state = self.state.lock();
         let lines = state.recent.drain(..).filter_map(|recent| recent.summary(time_us)).collect();
-        self.keep_or_deliver(state, lines);
+        self.keep_or_deliver(&sink, state, lines);
     }
 
-    fn keep_or_deliver(&self, mut state: parking_lot::MutexGuard<'_, State>, lines: Vec<Line>) {
-        if self.sink.get().is_some() {
-            drop(state);
-            self.deliver(lines);
-        } else {
-            self.metrics.log_lines_dropped.add(state.push(lines));
-        }
-    }
-
-    fn deliver(&self, lines: Vec<Line>) {
-        if let Some(sink) = self.sink.get() {
-            lines.iter().for_each(sink);
+    fn keep_or_deliver(&self, sink: &Option<Sink>, mut state: MutexGuard<'_, State>, lines: Vec<Line>) {
+        match sink {
+            Some(sink) => {
+                drop(state);
+                lines.iter().for_each(sink);
+            }
+            None => self.metrics.log_lines_dropped.add(state.push(lines)),
         }
     }
 }
@@ -315,6 +319,7 @@ impl State {
                 message: "lines were lost because the log was not drained in time".to_string(),
                 fields: vec![("lines", lost.to_string())],
                 repeats: 0,
+                lost,
             }),
         }
     }
@@ -332,7 +337,7 @@ impl State {
 impl Recent {
     fn summary(self, time_us: i64) -> Option<Line> {
         let Recent { level, target, message, more: repeats, fields, .. } = self;
-        (repeats > 0).then_some(Line { time_us, level, target, message, fields, repeats })
+        (repeats > 0).then_some(Line { time_us, level, target, message, fields, repeats, lost: 0 })
     }
 }
 
@@ -446,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_sink_gets_all_lines_those_that_waited_too_and_may_log_itself() {
+    fn a_sink_gets_all_lines_those_that_waited_too_and_may_log_itself() {
         let (clock, _, logger) = logger(Level::Info);
         let logger = Arc::new(logger);
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -460,8 +465,7 @@ mod tests {
                 logger.info("a", "from the sink", &[]);
             }
         };
-        assert!(logger.set_sink(Box::new(sink)));
-        assert!(!logger.set_sink(Box::new(|_| panic!("the second sink was called"))));
+        logger.set_sink(Some(Box::new(sink)));
         logger.info("a", "after", &[]);
         logger.info("a", "after", &[]);
         clock.advance(WINDOW);

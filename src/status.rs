@@ -19,6 +19,8 @@ pub struct Status {
     pub threads: usize,
     /// The memory budget.
     pub budget: BudgetStats,
+    /// The block cache in memory.
+    pub cache: CacheStatus,
     /// Recycled pieces (256 KiB each) in use.
     pub pieces_in_use: usize,
     /// Recycled pieces that wait for their next use.
@@ -27,6 +29,21 @@ pub struct Status {
     pub running: Vec<RunningOp>,
     /// The last operations that failed, the oldest first.
     pub failed: Vec<FailedOp>,
+}
+
+/// The block cache in memory. Sizes are bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CacheStatus {
+    /// What it may hold.
+    pub size: u64,
+    /// What it holds.
+    pub bytes: u64,
+    /// Lookups that found something.
+    pub hits: u64,
+    /// Lookups that did not.
+    pub misses: u64,
+    /// What it gave up, for others or for the budget.
+    pub evictions: u64,
 }
 
 /// An operation that runs.

@@ -51,6 +51,10 @@ fn wait_in_line(
     told
 }
 
+fn new_budget(limit: u64, lent_limit: u64) -> seglift::Result<Budget> {
+    Budget::new(limit, lent_limit, Arc::default())
+}
+
 /// A cache of pieces of 1 MiB.
 #[derive(Default)]
 struct Pieces(Mutex<Vec<Reservation>>);
@@ -80,20 +84,20 @@ impl Reclaim for Pieces {
 #[test]
 fn what_can_never_fit_is_refused_at_once_and_names_the_setting() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 8 * MIB).unwrap();
+    let budget = new_budget(32 * MIB, 8 * MIB).unwrap();
     let e = reserve(&engine, &budget, Class::Read, 29 * MIB, 10_000).unwrap_err();
     assert_eq!(e.code(), Code::ResourceExhausted);
     assert!(e.message().contains("memory.budget"), "{e}");
     let e = budget.try_reserve(Class::Lent, 9 * MIB).unwrap_err();
     assert_eq!(e.code(), Code::ResourceExhausted);
     assert!(e.message().contains("memory.lent.limit"), "{e}");
-    assert_eq!(Budget::new(MIB, 0).unwrap_err().code(), Code::InvalidConfig);
+    assert_eq!(new_budget(MIB, 0).unwrap_err().code(), Code::InvalidConfig);
 }
 
 #[test]
 fn uploads_leave_reads_their_floor_and_the_reverse() {
     for (first, second) in [(Class::Upload, Class::Read), (Class::Read, Class::Upload)] {
-        let budget = Budget::new(64 * MIB, 32 * MIB).unwrap();
+        let budget = new_budget(64 * MIB, 32 * MIB).unwrap();
         let floor = budget.floor();
         let all = budget.try_reserve(first, budget.largest(first)).unwrap();
         assert_eq!(budget.try_reserve(first, 1).unwrap_err().code(), Code::Busy);
@@ -106,7 +110,7 @@ fn uploads_leave_reads_their_floor_and_the_reverse() {
 
 #[test]
 fn lent_buffers_have_a_limit_and_can_take_the_floor_of_nobody() {
-    let budget = Budget::new(64 * MIB, 1 << 40).unwrap();
+    let budget = new_budget(64 * MIB, 1 << 40).unwrap();
     let lent = budget.try_reserve(Class::Lent, budget.largest(Class::Lent)).unwrap();
     assert_eq!(budget.try_reserve(Class::Lent, 1).unwrap_err().code(), Code::Busy);
     let up = budget.try_reserve(Class::Upload, budget.floor()).unwrap();
@@ -122,7 +126,7 @@ fn lent_buffers_have_a_limit_and_can_take_the_floor_of_nobody() {
 #[test]
 fn the_cache_yields_before_anyone_waits() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 8 * MIB).unwrap();
+    let budget = new_budget(32 * MIB, 8 * MIB).unwrap();
     let cache = Pieces::filled(&budget, 32);
     let read = reserve(&engine, &budget, Class::Read, 5 * MIB, 10_000).unwrap();
     assert_eq!(budget.stats().cache, 27 * MIB, "as much as was needed, no more");
@@ -135,7 +139,7 @@ fn the_cache_yields_before_anyone_waits() {
 #[test]
 fn the_cache_takes_nothing_while_anybody_waits() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 8 * MIB).unwrap();
+    let budget = new_budget(32 * MIB, 8 * MIB).unwrap();
     let mut held = budget.try_reserve(Class::Read, 28 * MIB).unwrap();
     let waits = wait_in_line(&engine, &budget, Class::Read, 10 * MIB);
     assert_eq!(budget.try_reserve(Class::Cache, 1).unwrap_err().code(), Code::Busy);
@@ -149,7 +153,7 @@ fn the_cache_takes_nothing_while_anybody_waits() {
 #[test]
 fn those_who_wait_are_served_in_their_order_and_the_urgent_first() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 0).unwrap();
+    let budget = new_budget(32 * MIB, 0).unwrap();
     let held = budget.try_reserve(Class::Read, 28 * MIB).unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut ends = Vec::new();
@@ -185,7 +189,7 @@ fn those_who_wait_are_served_in_their_order_and_the_urgent_first() {
 #[test]
 fn a_class_at_its_limit_does_not_hold_up_the_others() {
     let engine = engine();
-    let budget = Budget::new(64 * MIB, 0).unwrap();
+    let budget = new_budget(64 * MIB, 0).unwrap();
     let uploads = budget.try_reserve(Class::Upload, 56 * MIB).unwrap();
     let waits = wait_in_line(&engine, &budget, Class::Upload, 8 * MIB);
     let read = reserve(&engine, &budget, Class::Read, 8 * MIB, 10_000).unwrap();
@@ -196,12 +200,12 @@ fn a_class_at_its_limit_does_not_hold_up_the_others() {
 #[test]
 fn a_large_request_is_not_starved_by_small_ones() {
     let engine = engine();
-    let budget = Budget::new(64 * MIB, 0).unwrap();
+    let budget = new_budget(64 * MIB, 0).unwrap();
     let mut parts: Vec<_> = (0..14).map(|_| budget.try_reserve(Class::Upload, 4 * MIB).unwrap()).collect();
     let large = wait_in_line(&engine, &budget, Class::Read, 50 * MIB);
     // Each part that ends is followed by another one, as in a busy broker.
     for _ in 0..100 {
-        parts.remove(0);
+        drop(parts.remove(0));
         match budget.try_reserve(Class::Upload, 4 * MIB) {
             Ok(part) => parts.push(part),
             Err(e) => assert_eq!(e.code(), Code::Busy),
@@ -218,7 +222,7 @@ fn a_large_request_is_not_starved_by_small_ones() {
 #[test]
 fn who_gives_up_leaves_the_line_and_lets_others_move_up() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 0).unwrap();
+    let budget = new_budget(32 * MIB, 0).unwrap();
     let held = budget.try_reserve(Class::Read, 20 * MIB).unwrap();
     let token = Cancel::new();
     let call = Call { cancel: Some(token.clone()), ..Call::default() };
@@ -246,7 +250,7 @@ fn who_gives_up_leaves_the_line_and_lets_others_move_up() {
 
 #[test]
 fn a_reservation_can_be_cut_shrunk_and_put_to_another_use() {
-    let budget = Budget::new(32 * MIB, 8 * MIB).unwrap();
+    let budget = new_budget(32 * MIB, 8 * MIB).unwrap();
     let mut all = budget.try_reserve(Class::Read, 10 * MIB).unwrap();
     let part = all.split(4 * MIB);
     all.shrink_to(5 * MIB);
@@ -267,7 +271,7 @@ fn a_reservation_can_be_cut_shrunk_and_put_to_another_use() {
 #[test]
 fn the_limit_holds_and_everybody_gets_on_under_a_storm_of_requests() {
     let engine = engine();
-    let budget = Budget::new(32 * MIB, 8 * MIB).unwrap();
+    let budget = new_budget(32 * MIB, 8 * MIB).unwrap();
     let cache = Arc::new(Pieces::default());
     let weak: Weak<Pieces> = Arc::downgrade(&cache);
     budget.add_reclaim(weak);

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use seglift::{
     Code,
     codec::{Codec, Compressor, checksum},
-    object::{BlockEntry, Located, RecordBlock, RecordBlockBuilder, Tail, locate_tail},
+    object::{BlockEntry, Located, Page, RecordBlock, RecordBlockBuilder, RecordSpan, Tail, locate_tail},
 };
 
 /// Reads everything; a panic is a failure of the test.
@@ -143,8 +143,119 @@ fn a_record_block_that_is_not_the_one_of_the_index_is_corrupt() {
     let block = opened.page(0).unwrap().blocks().next().unwrap();
     let raw = opened.block(&block).unwrap();
     assert!(tail.record_block(&block, &raw).is_ok());
-    let other = opened.page(1).unwrap().blocks().next().unwrap();
-    assert_eq!(tail.record_block(&other, &raw).err().map(|e| e.code()), Some(Code::Corrupt));
+    let promised = block.records.unwrap();
+    for (count, first_id) in
+        [(promised.count + 1, promised.first_id), (promised.count, promised.first_id + 1)]
+    {
+        let mut other = block.clone();
+        other.records = Some(RecordSpan { count, first_id, ..promised });
+        assert_eq!(tail.record_block(&other, &raw).err().map(|e| e.code()), Some(Code::Corrupt));
+    }
+    let longer = [&raw[..], &[0]].concat();
+    assert_eq!(tail.record_block(&block, &longer).err().map(|e| e.code()), Some(Code::Corrupt));
+}
+
+#[test]
+fn a_bit_flipped_in_an_index_page_is_noticed_before_any_block_is_fetched() {
+    for (name, recipe) in kinds() {
+        let (object, tail) = recipe.build();
+        for (n, page) in tail.pages().iter().enumerate() {
+            let page = page.position.start as usize..page.position.end as usize;
+            for bit in 0..page.len() * 8 {
+                let mut bytes = object[page.clone()].to_vec();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                let e = Page::parse(&bytes, &tail, n).unwrap_err();
+                assert_eq!(e.code(), Code::Corrupt, "{name}: bit {bit} of page {n}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tail_at_another_place_than_its_own_is_corrupt_and_the_error_says_where_it_belongs() {
+    let (object, tail) = kinds().swap_remove(0).1.build();
+    let position = tail.position();
+    let frame = &object[position.start as usize..position.end as usize];
+    let e = Tail::parse(frame, position.start + 1, tail.object_len() + 1).unwrap_err();
+    assert_eq!(e.code(), Code::Corrupt);
+    assert!(e.message().contains(&format!("belongs at {}", position.start)), "{e}");
+}
+
+#[test]
+fn an_attachment_with_other_content_than_the_table_promises_is_corrupt() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let recipe = Recipe::new(codec, Source::Bytes(mixed(10))).attach("a", codec, b"0123456789");
+        let (mut object, mut builder) = recipe.build_data();
+        builder.attachments[0].content.crc64 ^= 1;
+        let parts = builder.finish().unwrap();
+        object.extend([parts.index_frame, parts.tail_frame, parts.seek_table].concat());
+        let e = Object::open(&object, 4096).unwrap().read_attachment("a").unwrap_err();
+        assert_eq!(e.code(), Code::Corrupt);
+        let place = format!("attachment \"a\" of object {} at ", parts.tail.id());
+        assert!(e.message().starts_with(&place), "{e}");
+    }
+}
+
+#[test]
+fn a_tail_whose_page_table_or_header_contradicts_itself_is_corrupt() {
+    let sources = [Source::Bytes(mixed(30_001)), Source::Records(records(60))];
+    for (codec, source) in
+        [Codec::None, Codec::Zstd].into_iter().flat_map(|c| sources.clone().map(|s| (c, s)))
+    {
+        let (object, tail) = Recipe::new(codec, source).build();
+        assert!(tail.pages().len() > 1);
+        let position = tail.position();
+        let is_records = tail.records().is_some();
+        let table = position.end as usize - 64 - if is_records { 68 } else { 28 } * tail.pages().len();
+        let second = table + if is_records { 68 } else { 28 };
+        let header = position.start as usize + 8;
+        let mut forgeries = vec![
+            ("the first block of page 0", table, 1),
+            ("the raw position of page 0", table + 12, 1),
+            ("the stored position of page 0", table + 20, 1),
+            ("the raw position of page 1", second + 12, 0),
+            ("the stored position of page 1", second + 20, 0),
+            ("the raw position of page 1", second + 12, tail.segment_len()),
+            ("the stored position of page 1", second + 20, tail.data_len()),
+        ];
+        if is_records {
+            forgeries.push(("the number of records", header + 40, tail.records().unwrap().count + 1));
+            forgeries.push(("the first id", header + 48, tail.records().unwrap().first_id - 1));
+            forgeries.push(("the first id of page 1", second + 36, tail.records().unwrap().first_id));
+        }
+        for (what, at, value) in forgeries {
+            let mut forged = object.clone();
+            let width = if at == table { 4 } else { 8 };
+            forged[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            reseal(&mut forged, &tail);
+            let frame = &forged[position.start as usize..position.end as usize];
+            let parsed = Tail::parse(frame, position.start, tail.object_len());
+            let code = parsed.err().map(|e| e.code());
+            assert_eq!(code, Some(Code::Corrupt), "{codec:?}, records {is_records}: {what} is {value}");
+        }
+    }
+}
+
+#[test]
+fn bytes_behind_the_last_block_of_a_page_are_corrupt() {
+    let (object, tail) = Recipe::new(Codec::None, Source::Bytes(mixed(100))).build();
+    let position = tail.position().start as usize;
+    let mut longer = object.clone();
+    longer.insert(position, 0);
+    let page_start = tail.page_position(0).start as usize;
+    let page = &longer[page_start..position + 1];
+    let (page_len, page_crc32c) = (page.len() as u32, checksum::crc32c(page));
+    let (table, trailer) = (longer.len() - 64 - 28, longer.len() - 64);
+    for (at, value) in [(table + 4, page_len), (table + 8, page_crc32c), (trailer, position as u32 + 1)] {
+        longer[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    let end = longer.len() - 12;
+    let crc32c = checksum::crc32c(&longer[position + 1..end]);
+    longer[end..end + 4].copy_from_slice(&crc32c.to_le_bytes());
+    let opened = Object::open(&longer, 4096).unwrap();
+    let e = opened.read_all().unwrap_err();
+    assert_eq!(e.code(), Code::Corrupt);
+    assert!(e.message().contains("left behind"), "{e}");
 }
 
 #[test]

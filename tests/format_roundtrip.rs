@@ -13,7 +13,7 @@ use seglift::{
     Code,
     codec::{Codec, checksum},
     object::{
-        Append, AttachmentEntry, BlockEntry, IndexBuilder, LEAST_SUFFIX, Located, Mode, RecordBlock,
+        Append, AttachmentEntry, BlockEntry, IndexBuilder, LEAST_SUFFIX, Located, Mode, Page, RecordBlock,
         RecordBlockBuilder, Token, locate_tail,
     },
 };
@@ -210,6 +210,31 @@ fn how_records_are_cut_into_blocks_does_not_change_their_identity() {
 }
 
 #[test]
+fn content_is_the_same_whatever_the_codec_and_another_if_one_byte_or_attachment_differs() {
+    let recipe = kinds().swap_remove(0).1;
+    let tail = recipe.build().1;
+    let Source::Bytes(bytes) = &recipe.source else { panic!("the first kind is bytes") };
+    let entries = |tail: &seglift::object::Tail| -> Vec<_> {
+        tail.attachments().iter().rev().map(|attachment| attachment.entry.clone()).collect()
+    };
+
+    let mut packed = Recipe::new(Codec::Zstd, recipe.source.clone());
+    packed.attachments =
+        recipe.attachments.iter().map(|(n, _, raw)| (n.clone(), Codec::Zstd, raw.clone())).collect();
+    let other = packed.build().1;
+    assert!(tail.has_segment(other.mode(), other.content()) && tail.has_attachments(&entries(&other)));
+
+    let mut changed = bytes.clone();
+    changed[5000] ^= 1;
+    let other = Recipe::new(Codec::None, Source::Bytes(changed)).build().1;
+    assert!(!tail.has_segment(other.mode(), other.content()));
+    assert!(!tail.has_segment(Mode::Records, tail.content()));
+    assert!(!tail.has_attachments(&entries(&tail)[1..]) && !tail.has_attachments(&[]));
+    packed.attachments[0].2[7] ^= 1;
+    assert!(!tail.has_attachments(&entries(&packed.build().1)));
+}
+
+#[test]
 fn ids_that_do_not_increase_and_payloads_beyond_the_limit_are_refused_and_leave_no_trace() {
     let mut builder = RecordBlockBuilder::new(4096);
     builder.append(7, 0, b"a").unwrap();
@@ -284,6 +309,28 @@ fn a_huge_segment_keeps_a_small_tail_and_a_small_index() {
     let parts = builder.finish().unwrap();
     assert!(parts.tail_frame.len() < 16 << 10, "a tail of {} bytes", parts.tail_frame.len());
     assert!(parts.tail.pages().iter().all(|page| page.position.end - page.position.start <= 4096));
+
+    let offset = (63 << 30) + 12_345;
+    let n = parts.tail.page_of_raw(offset).unwrap();
+    let at = parts.tail.page_position(n);
+    let index_at = parts.tail.position().start - parts.index_frame.len() as u64;
+    let bytes = &parts.index_frame[(at.start - index_at) as usize..(at.end - index_at) as usize];
+    let block = Page::parse(bytes, &parts.tail, n).unwrap().block_of_raw(offset).unwrap();
+    let number = 63 << 12;
+    let stored_before = |number: u64| (0..number).map(|i| 60_000 + i % 7000).sum::<u64>();
+    assert_eq!((block.number, block.crc32c), (number, number));
+    assert_eq!(block.raw, 63 << 30..(63 << 30) + (256 << 10));
+    assert_eq!(block.stored, stored_before(number.into())..stored_before(u64::from(number) + 1));
+}
+
+#[test]
+fn a_segment_without_records_is_an_object_too() {
+    for codec in CODECS {
+        let (object, tail) = Recipe::new(codec, Source::Records(Vec::new())).build();
+        let opened = Object::open(&object, 512).unwrap();
+        assert!(opened.read_records(0, 1).unwrap().is_empty());
+        assert_eq!((tail.records(), tail.ids(), tail.segment_len()), (None, None, 0));
+    }
 }
 
 #[test]

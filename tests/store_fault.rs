@@ -3,7 +3,12 @@
 use futures_util::{StreamExt, TryStreamExt};
 use seglift::{
     Code, Result,
-    store::{Commit, GetRange, ObjectStore, OpenOptions, conformance::*, fault::*, open},
+    store::{
+        Commit, GetRange, ObjectStore, OpenOptions,
+        conformance::*,
+        fault::{FaultStore, Operation},
+        open,
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -93,6 +98,17 @@ fn a_stalled_call_and_a_hanging_body_give_no_answer() {
 fn a_panic_says_that_it_is_on_purpose() {
     let store = scripted("head=1:panic");
     let _ = block_on(store.head(&key("k")));
+}
+
+#[test]
+fn calls_are_counted_whether_they_fail_or_not() {
+    let store = FaultStore::new(scripted(""), "head=2:UNAVAILABLE".parse().unwrap());
+    block_on(async {
+        for _ in 0..3 {
+            let _ = store.head(&key("k")).await;
+        }
+    });
+    assert_eq!((store.calls(Operation::Head), store.calls(Operation::Get)), (3, 0));
 }
 
 #[test]

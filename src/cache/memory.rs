@@ -14,6 +14,7 @@
 //! fetch, and would take the many small reads of one pass for heat.
 
 use crate::engine::{Budget, Class, Reclaim, Reservation};
+use crate::metrics::CacheKind;
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -130,9 +131,6 @@ struct Shared<V> {
     shard_size: u64,
     /// Where reclaiming goes on, so that it does not always empty the same shard.
     next: AtomicUsize,
-    hits: AtomicU64,
-    misses: AtomicU64,
-    evictions: AtomicU64,
     reclaims: AtomicU64,
 }
 
@@ -149,9 +147,9 @@ pub struct CacheStats {
     pub hits: u64,
     /// Lookups that did not.
     pub misses: u64,
-    /// Values that made room for others.
+    /// Values that it gave up, for others or for the budget.
     pub evictions: u64,
-    /// Values that were given up because memory was needed elsewhere.
+    /// Those of them that it gave up because memory was needed elsewhere.
     pub reclaims: u64,
 }
 
@@ -169,9 +167,6 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             size,
             shard_size: size / shards,
             next: AtomicUsize::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            evictions: AtomicU64::new(0),
             reclaims: AtomicU64::new(0),
         });
         let weak: std::sync::Weak<Shared<V>> = Arc::downgrade(&shared);
@@ -189,8 +184,9 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             None => shard.probation.peek(key).map(|held| held.value.clone()),
         };
         drop(shard);
-        let counter = if found.is_some() { &self.0.hits } else { &self.0.misses };
-        counter.fetch_add(1, Relaxed);
+        let metrics = self.0.budget.metrics();
+        let counter = if found.is_some() { &metrics.cache_hits } else { &metrics.cache_misses };
+        counter.of(CacheKind::Memory).add(1);
         found
     }
 
@@ -224,7 +220,8 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
             evicted.extend(shard.remove(&key));
             let replaced = evicted.len();
             self.0.make_room(&mut shard, memory.bytes(), &mut evicted);
-            self.0.evictions.fetch_add((evicted.len() - replaced) as u64, Relaxed);
+            let metrics = self.0.budget.metrics();
+            metrics.cache_evictions.of(CacheKind::Memory).add((evicted.len() - replaced) as u64);
             let again = shard.ghosts.pop(&key).is_some();
             if again || place == Place::Protected {
                 shard.protected_bytes += memory.bytes();
@@ -249,11 +246,12 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
 
     /// A look at it.
     pub fn stats(&self) -> CacheStats {
+        let metrics = self.0.budget.metrics();
         let mut stats = CacheStats {
             size: self.0.size,
-            hits: self.0.hits.load(Relaxed),
-            misses: self.0.misses.load(Relaxed),
-            evictions: self.0.evictions.load(Relaxed),
+            hits: metrics.cache_hits.of(CacheKind::Memory).value(),
+            misses: metrics.cache_misses.of(CacheKind::Memory).value(),
+            evictions: metrics.cache_evictions.of(CacheKind::Memory).value(),
             reclaims: self.0.reclaims.load(Relaxed),
             ..CacheStats::default()
         };
@@ -308,6 +306,7 @@ impl<V: Send + Sync> Reclaim for Shared<V> {
                     empty = 0;
                     freed += held.memory.bytes();
                     self.reclaims.fetch_add(1, Relaxed);
+                    self.budget.metrics().cache_evictions.of(CacheKind::Memory).add(1);
                 }
             }
         }
@@ -324,5 +323,180 @@ impl<V> Clone for MemoryCache<V> {
 impl<V: Clone + Send + Sync + 'static> fmt::Debug for MemoryCache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("MemoryCache").field(&self.stats()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const MIB: u64 = 1 << 20;
+
+    fn budget(limit: u64) -> Budget {
+        Budget::new(limit, 0, Arc::default()).unwrap()
+    }
+
+    fn block(number: u64) -> CacheKey {
+        CacheKey { object: 7, kind: Kind::Block, number }
+    }
+
+    /// Reads a block of `len` bytes as a reader does; true if the cache had it.
+    fn read(cache: &MemoryCache<Bytes>, budget: &Budget, key: CacheKey, len: u64) -> bool {
+        if let Some(bytes) = cache.get(&key) {
+            assert_eq!(bytes.len() as u64, len, "the value of another key");
+            return true;
+        }
+        let memory = budget.try_reserve(Class::Read, len).unwrap();
+        // What is not kept is none of this reader's business.
+        let _ = cache.insert(key, Bytes::from(vec![0; len as usize]), memory, Place::Probation);
+        false
+    }
+
+    #[test]
+    fn what_was_put_in_is_found_and_nothing_else_is() {
+        let budget = budget(32 * MIB);
+        let cache = MemoryCache::new(8 * MIB, &budget);
+        assert!(!read(&cache, &budget, block(1), 1000));
+        assert!(read(&cache, &budget, block(1), 1000));
+        for other in [
+            CacheKey { object: 8, ..block(1) },
+            CacheKey { kind: Kind::Page, ..block(1) },
+            CacheKey { number: 2, ..block(1) },
+        ] {
+            assert!(cache.get(&other).is_none() && !cache.contains(&other));
+        }
+        cache.remove(&block(1));
+        assert!(!cache.contains(&block(1)));
+        let stats = cache.stats();
+        assert_eq!((stats.hits, stats.misses, stats.bytes, stats.entries), (1, 4, 0, 0));
+        assert_eq!(budget.stats().used, 0);
+    }
+
+    #[test]
+    fn it_never_holds_more_than_it_was_told_and_accounts_for_every_byte() {
+        let budget = budget(128 * MIB);
+        let cache = MemoryCache::new(24 * MIB, &budget);
+        for n in 0..1000 {
+            read(&cache, &budget, block(n), 200_000 + n * 7);
+            let stats = cache.stats();
+            assert!(stats.bytes + stats.entries * OVERHEAD <= 24 * MIB, "{stats:?}");
+            assert_eq!(budget.stats().cache, stats.bytes);
+            assert_eq!(budget.stats().reads, 0);
+        }
+        assert!(cache.stats().bytes > 22 * MIB, "and uses what it was told: {:?}", cache.stats());
+        drop(cache);
+        assert_eq!(budget.stats().used, 0);
+    }
+
+    #[test]
+    fn what_is_not_kept_gives_the_reservation_back() {
+        let budget = budget(32 * MIB);
+        let off = MemoryCache::new(0, &budget);
+        let memory = budget.try_reserve(Class::Read, 10).unwrap();
+        let memory = off.insert(block(1), (), memory, Place::Probation).unwrap_err();
+        assert_eq!((memory.bytes(), memory.class()), (10, Class::Read));
+        let small = MemoryCache::new(MIB, &budget);
+        let large = budget.try_reserve(Class::Read, MIB + 1).unwrap();
+        assert_eq!(small.insert(block(1), (), large, Place::Protected).unwrap_err().bytes(), MIB + 1);
+    }
+
+    #[test]
+    fn a_value_that_is_put_in_twice_is_counted_once() {
+        let budget = budget(32 * MIB);
+        let cache = MemoryCache::new(8 * MIB, &budget);
+        for place in [Place::Probation, Place::Protected, Place::Probation] {
+            let memory = budget.try_reserve(Class::Read, 5000).unwrap();
+            cache.insert(block(1), (), memory, place).unwrap();
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.bytes, stats.entries, stats.evictions, budget.stats().used), (5000, 1, 0, 5000));
+    }
+
+    #[test]
+    fn one_pass_through_a_large_segment_does_not_displace_what_is_used_again_and_again() {
+        const LEN: u64 = 64 * 1024;
+        let budget = budget(64 * MIB);
+        let cache = MemoryCache::new(16 * MIB, &budget);
+        // 100 hot blocks of 64 KiB are 6 MiB of 16. They become hot as blocks do: among others.
+        let hot = || (0..100).map(|n| CacheKey { object: 1, ..block(n) });
+        for round in 0..4_u64 {
+            for key in hot() {
+                read(&cache, &budget, key, LEN);
+            }
+            for n in 0..200 {
+                read(&cache, &budget, block(round * 200 + n), LEN);
+            }
+        }
+        let scanned = CacheKey { object: 2, ..block(0) };
+        for n in 0..4000 {
+            // Each block of the pass is read in eight small reads.
+            for _ in 0..8 {
+                read(&cache, &budget, CacheKey { number: n, ..scanned }, LEN);
+            }
+        }
+        let still = hot().filter(|key| cache.contains(key)).count();
+        assert!(still >= 90, "{still} of 100 hot blocks outlived a pass of 250 MiB");
+    }
+
+    #[test]
+    fn among_hot_blocks_the_one_not_used_for_longest_goes_first() {
+        let budget = budget(64 * MIB);
+        let cache = MemoryCache::new(MIB, &budget);
+        let put = |n| {
+            let memory = budget.try_reserve(Class::Read, 250_000).unwrap();
+            cache.insert(block(n), (), memory, Place::Protected).unwrap();
+        };
+        (0..4).for_each(put);
+        assert!(cache.get(&block(0)).is_some());
+        put(4);
+        assert!(cache.contains(&block(0)) && !cache.contains(&block(1)));
+    }
+
+    #[test]
+    fn all_of_it_can_be_taken_back_for_others() {
+        let budget = budget(32 * MIB);
+        let cache = MemoryCache::new(32 * MIB, &budget);
+        for n in 0..200 {
+            read(&cache, &budget, block(n), 200_000);
+        }
+        assert!(budget.stats().cache > 28 * MIB);
+        let part = budget.try_reserve(Class::Upload, 28 * MIB).unwrap();
+        assert!(budget.stats().used <= 32 * MIB);
+        let other = budget.try_reserve(Class::Read, 4 * MIB).unwrap();
+        let stats = cache.stats();
+        assert_eq!((stats.bytes, stats.entries), (0, 0));
+        assert!(stats.reclaims >= 100 && stats.evictions >= stats.reclaims);
+        drop((part, other));
+    }
+
+    #[test]
+    fn readers_writers_and_the_budget_can_all_pull_at_it_at_once() {
+        let budget = budget(16 * MIB);
+        let cache = MemoryCache::new(16 * MIB, &budget);
+        std::thread::scope(|s| {
+            for t in 0..6_u64 {
+                let (cache, budget) = (cache.clone(), budget.clone());
+                s.spawn(move || {
+                    for n in 0..3000 {
+                        let key = block(n * (t + 1) % 400);
+                        if n % 50 == t {
+                            drop(budget.try_reserve(Class::Upload, 12 * MIB));
+                        } else if n % 97 == 0 {
+                            cache.remove(&key);
+                        } else if let Some(number) = cache.get(&key) {
+                            assert_eq!(number, key.number);
+                        } else if let Ok(memory) = budget.try_reserve(Class::Read, 100_000) {
+                            let _ = cache.insert(key, key.number, memory, Place::Probation);
+                        }
+                    }
+                });
+            }
+        });
+        let (stats, held) = (cache.stats(), budget.stats());
+        assert_eq!((held.cache, held.used), (stats.bytes, stats.bytes));
+        assert!(held.peak <= held.limit);
+        drop(cache);
+        assert_eq!(budget.stats().used, 0);
     }
 }

@@ -148,6 +148,17 @@ mod tests {
         for bytes in [&stored[..stored.len() - 1], &[], &noise(64), &[&stored[..], &stored].concat()] {
             assert_eq!(d.decompress_block(bytes, &mut [0; 1000]).unwrap_err().code(), Code::Corrupt);
         }
+        let two = [&stored[..], &stored].concat();
+        assert!(d.decompress_block(&two, &mut [0; 2000]).is_err(), "a block is one frame, not two");
+    }
+
+    #[test]
+    fn a_frame_that_does_not_say_its_size_is_corrupt() {
+        let raw = [9; 1000];
+        let stored = ::zstd::stream::encode_all(&raw[..], 1).unwrap();
+        assert_eq!(zstd_safe::get_frame_content_size(&stored).ok(), Some(None), "it is such a frame");
+        let e = Decompressor::new().unwrap().decompress_block(&stored, &mut [0; 1000]).unwrap_err();
+        assert_eq!(e.code(), Code::Corrupt);
     }
 
     #[test]

@@ -32,6 +32,7 @@
 
 use super::op::Op;
 use crate::error::{Code, Error, Result};
+use crate::metrics::Metrics;
 use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -119,6 +120,7 @@ struct Inner {
     limit: u64,
     floor: u64,
     lent_limit: u64,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
@@ -164,11 +166,12 @@ enum Refused {
 }
 
 impl Budget {
-    /// A budget of `limit` bytes, of which at most `lent_limit` can be lent to the host.
+    /// A budget of `limit` bytes, of which at most `lent_limit` can be lent to the host. How long requests
+    /// wait is counted in `metrics`.
     ///
     /// # Errors
     /// `INVALID_CONFIG` below [`MIN_BUDGET`].
-    pub fn new(limit: u64, lent_limit: u64) -> Result<Budget> {
+    pub fn new(limit: u64, lent_limit: u64, metrics: Arc<Metrics>) -> Result<Budget> {
         if limit < MIN_BUDGET {
             return Err(Error::new(
                 Code::InvalidConfig,
@@ -179,7 +182,7 @@ impl Budget {
         // default size.
         let floor = (limit / 8).max(4 << 20);
         let lent_limit = lent_limit.min(limit - 2 * floor);
-        Ok(Budget(Arc::new(Inner { limit, floor, lent_limit, state: Mutex::default() })))
+        Ok(Budget(Arc::new(Inner { limit, floor, lent_limit, metrics, state: Mutex::default() })))
     }
 
     /// The most bytes that may be held.
@@ -199,6 +202,11 @@ impl Budget {
             Class::Cache => self.0.limit,
             Class::Lent => self.0.lent_limit,
         }
+    }
+
+    /// Where it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
     }
 
     /// Names what yields. It is forgotten when it is dropped elsewhere.
@@ -472,7 +480,9 @@ struct InLine<'a> {
 
 impl Drop for InLine<'_> {
     fn drop(&mut self) {
-        let waited = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let waited = self.since.elapsed();
+        self.budget.metrics.budget_wait_seconds.observe(waited);
+        let waited = u64::try_from(waited.as_nanos()).unwrap_or(u64::MAX);
         let mut state = self.budget.state.lock();
         state.waits += 1;
         state.wait_ns = state.wait_ns.saturating_add(waited);

@@ -21,21 +21,27 @@ mod run;
 mod scope;
 mod signals;
 
+pub use crate::metrics::Op as OpKind;
 pub use budget::{Budget, BudgetStats, Class, Reclaim, Reservation};
 pub use call::{Call, CallFlags, Cancel};
-pub use op::{Defaults, Op, OpKind, Progress};
+pub use op::{Defaults, Op, Progress};
 pub use queue::{Completion, Event, MAX_CAPACITY, Notifier, Queue, Slot};
 pub use run::panic_message;
 pub use scope::Scope;
 
 use crate::buf::Pool;
+use crate::clock::SystemClock;
+use crate::config::{Config, Settings};
 use crate::error::{Code, Error, Result};
-use crate::status::{FailedOp, RunningOp, Status};
+use crate::logging::{Level, Logger};
+use crate::metrics::{CacheKind, Metrics};
+use crate::status::{CacheStatus, FailedOp, RunningOp, Status};
 use fork::PerProcess;
 use parking_lot::Mutex;
 use registry::Registry;
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -56,6 +62,8 @@ pub struct EngineOptions {
     pub lent_limit: u64,
     /// Bytes for blocks in memory; 0 is off.
     pub cache_size: u64,
+    /// The least severe log lines that are kept; `None` keeps none.
+    pub log_level: Option<Level>,
 }
 
 impl Default for EngineOptions {
@@ -68,6 +76,20 @@ impl Default for EngineOptions {
             memory_budget: 128 << 20,
             lent_limit: 64 << 20,
             cache_size: 48 << 20,
+            log_level: Some(Level::Info),
+        }
+    }
+}
+
+impl From<&Settings> for EngineOptions {
+    fn from(settings: &Settings) -> Self {
+        EngineOptions {
+            threads: settings.engine_threads,
+            memory_budget: settings.memory_budget as u64,
+            lent_limit: settings.memory_lent_limit as u64,
+            cache_size: settings.cache_memory_size as u64,
+            log_level: settings.log_level,
+            ..EngineOptions::default()
         }
     }
 }
@@ -79,6 +101,8 @@ struct Inner {
     /// `Some` until the end: dropping a runtime needs care.
     runtime: Option<Runtime>,
     registry: Registry,
+    metrics: Arc<Metrics>,
+    log: Logger,
     budget: Budget,
     pool: Pool,
     extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -97,6 +121,9 @@ impl Engine {
     pub fn new(options: EngineOptions) -> Result<Engine> {
         check(&options)?;
         let generation = fork::generation();
+        let metrics = Arc::new(Metrics::new());
+        let budget = Budget::new(options.memory_budget, options.lent_limit, metrics.clone())?;
+        let log = Logger::new(options.log_level, Arc::new(SystemClock::new()), metrics.clone());
         let runtime = start(&options)?;
         // 1/32 of the budget may lie around as recycled pieces: 4 MiB of 128, a part's worth of reading.
         let idle = (options.memory_budget / 32 / crate::buf::PIECE as u64).clamp(2, 64) as usize;
@@ -105,20 +132,36 @@ impl Engine {
             started: Instant::now(),
             runtime: Some(runtime),
             registry: Registry::new(),
-            budget: Budget::new(options.memory_budget, options.lent_limit)?,
+            metrics,
+            log,
+            budget,
             pool: Pool::new(idle),
             extensions: Mutex::default(),
             options,
         })))
     }
 
-    /// The engine that all drivers share unless told otherwise: made with default options when it is first
-    /// asked for, and again in a forked child; it lives as long as the process.
+    /// An engine with the settings of scope `engine`.
     ///
     /// # Errors
-    /// As [`new`](Engine::new).
+    /// As [`new`](Engine::new), and `INVALID_CONFIG`.
+    pub fn open(config: &Config) -> Result<Engine> {
+        Engine::new((&config.settings()?).into())
+    }
+
+    /// The engine that all drivers share unless told otherwise: made with the settings of the environment
+    /// when it is first asked for, and again in a forked child; it lives as long as the process.
+    ///
+    /// # Errors
+    /// As [`open`](Engine::open).
     pub fn default_engine() -> Result<Engine> {
-        Engine::default_engine_with(|| Ok(EngineOptions::default()))
+        Engine::default_engine_with(|| {
+            let mut config = Config::new();
+            // What is not UTF-8 is none of our settings.
+            let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
+            config.load_env(std::env::vars_os().filter_map(text))?;
+            Ok((&config.settings()?).into())
+        })
     }
 
     /// As [`default_engine`](Engine::default_engine); `options` are asked for if it must be made.
@@ -161,6 +204,27 @@ impl Engine {
         &self.0.budget
     }
 
+    /// What it counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    /// All metrics in Prometheus' text format.
+    pub fn metrics_text(&self) -> String {
+        let (metrics, budget) = (&self.0.metrics, self.0.budget.stats());
+        metrics.budget_limit_bytes.set(budget.limit as i64);
+        metrics.budget_used_bytes.set(budget.used as i64);
+        metrics.budget_waiters.set(budget.waiting as i64);
+        metrics.lent_bytes.set(budget.lent as i64);
+        metrics.cache_bytes.of(CacheKind::Memory).set(budget.cache as i64);
+        metrics.to_prometheus()
+    }
+
+    /// What it has to say.
+    pub fn log(&self) -> &Logger {
+        &self.0.log
+    }
+
     /// Recycled pieces.
     pub fn pool(&self) -> &Pool {
         &self.0.pool
@@ -185,6 +249,7 @@ impl Engine {
     pub fn start(&self, kind: OpKind, what: &str, call: &Call, defaults: Defaults) -> Result<Op> {
         self.check_fork()?;
         let op = Op::new(self, self.0.registry.next_id(), kind, what, call, defaults);
+        self.0.metrics.operation_accepted(kind);
         self.0.registry.add(&op);
         Ok(op)
     }
@@ -229,10 +294,22 @@ impl Engine {
             uptime_s: self.0.started.elapsed().as_secs_f64(),
             threads: self.0.options.threads,
             budget: self.0.budget.stats(),
+            cache: self.cache_status(),
             pieces_in_use: self.0.pool.in_use(),
             pieces_idle: self.0.pool.idle(),
             running: self.0.registry.all().iter().map(running_op).collect(),
             failed: self.0.registry.failed().iter().map(failed_op).collect(),
+        }
+    }
+
+    fn cache_status(&self) -> CacheStatus {
+        let (metrics, kind) = (&self.0.metrics, CacheKind::Memory);
+        CacheStatus {
+            size: self.0.options.cache_size,
+            bytes: self.0.budget.stats().cache,
+            hits: metrics.cache_hits.of(kind).value(),
+            misses: metrics.cache_misses.of(kind).value(),
+            evictions: metrics.cache_evictions.of(kind).value(),
         }
     }
 

@@ -12,6 +12,7 @@ use super::Engine;
 use super::call::{Call, Cancel};
 use super::registry::Finished;
 use crate::error::{Code, Error, Result};
+use crate::metrics::{Op as OpKind, Outcome};
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::fmt;
@@ -20,47 +21,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
-
-macro_rules! kinds {
-    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
-        /// What an operation does.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum OpKind { $($(#[doc = $doc])+ $name,)+ }
-
-        impl OpKind {
-            /// Every kind.
-            pub const ALL: &'static [OpKind] = &[$(OpKind::$name,)+];
-
-            /// The name in metrics, in the status and in messages.
-            pub const fn name(self) -> &'static str {
-                match self { $(OpKind::$name => $text,)+ }
-            }
-        }
-    };
-}
-
-kinds! {
-    /// A segment goes out.
-    Offload = "offload";
-    /// A segment goes out as it is pushed.
-    Writer = "writer";
-    /// A range comes back.
-    Read = "read";
-    /// Records come back.
-    ReadRecords = "read_records";
-    /// An attachment comes back.
-    ReadAttachment = "read_attachment";
-    /// What a segment is.
-    Stat = "stat";
-    /// Everything of a segment is read and checked.
-    Verify = "verify";
-    /// Objects are removed.
-    Delete = "delete";
-    /// Keys are listed.
-    List = "list";
-    /// A range of an object as it is stored.
-    ObjectRange = "object_range";
-}
 
 /// The limits of an operation whose [`Call`] names none: the driver's settings.
 #[derive(Clone, Copy, Debug, Default)]
@@ -405,12 +365,14 @@ impl Op {
     }
 
     pub(super) fn begin(&self) {
-        self.0.running.store(true, Relaxed);
+        if !self.0.running.swap(true, Relaxed) {
+            self.0.engine.metrics().queue_seconds.of(self.0.kind).observe(self.0.started.elapsed());
+        }
     }
 
     /// Ends the operation: finalizers, then the registry. Only the first call counts.
     pub fn finish<T>(&self, result: &Result<T>) {
-        self.0.finish(result.as_ref().err());
+        self.0.finish(result.into(), result.as_ref().err());
     }
 }
 
@@ -419,7 +381,7 @@ impl Op {
 const BACKSTOP: Duration = Duration::from_secs(2);
 
 impl Shared {
-    fn finish(&self, error: Option<&Error>) {
+    fn finish(&self, outcome: Outcome, error: Option<&Error>) {
         let finalizers = {
             let mut finalizers = self.finalizers.lock();
             if self.finished.swap(true, Relaxed) {
@@ -441,13 +403,15 @@ impl Shared {
             ended: Instant::now(),
             error: error.clone(),
         });
+        self.engine.metrics().operation_ended(self.kind, outcome, age);
         self.engine.registry().remove(self.id, failed);
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.finish(None);
+        // Whoever started it gave it up before it ran.
+        self.finish(Code::Cancelled.into(), None);
     }
 }
 

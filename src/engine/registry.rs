@@ -1,7 +1,8 @@
 //! Who runs, and what failed last.
 
-use super::op::{Op, OpKind, Shared};
+use super::op::{Op, Shared};
 use crate::error::Error;
+use crate::metrics::Op as OpKind;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Weak;

@@ -118,3 +118,51 @@ impl EntryCoder {
         span().ok_or_else(|| corrupt("ids or times of a block run past 64 bits"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    /// Decodes an entry of record mode with zstd from its seven varints.
+    fn decode(fields: [u64; 7], previous: Option<RecordSpan>) -> Result<BlockEntry> {
+        let mut bytes = Vec::new();
+        for field in fields {
+            varint::put(&mut bytes, field);
+        }
+        put!(bytes, 0xC0FFEEu32);
+        let mut coder = EntryCoder { mode: Mode::Records, codec: Codec::Zstd, previous };
+        coder.decode(&mut Reader::new(&bytes, "test"), 0)
+    }
+
+    #[test]
+    fn an_entry_outside_the_limits_is_corrupt() {
+        let good = [100, 300, 5, 9, 0, 0, 0];
+        assert_eq!(
+            decode(good, None).unwrap().records.map(|span| (span.first_id, span.last_id)),
+            Some((5, 14))
+        );
+        let max = u64::from(limits::MAX_RAW_BLOCK);
+        let bound = Codec::Zstd.max_stored_len(300);
+        for (field, value) in [
+            (0, 0),
+            (0, bound + 1),
+            (0, u64::MAX),
+            (1, 0),
+            (1, max + 1),
+            (1, u64::MAX),
+            (3, 100),
+            (3, u64::MAX),
+            (4, u64::MAX),
+            (6, u64::MAX),
+        ] {
+            let mut bad = good;
+            bad[field] = value;
+            let code = decode(bad, None).map_err(|e| e.code());
+            assert_eq!(code, Err(Code::Corrupt), "field {field} = {value}");
+        }
+        let last = RecordSpan::of(u64::MAX, 0);
+        assert!(decode(good, Some(last)).is_err(), "no id follows the greatest one");
+        assert!(decode([bound, 300, 5, 99, 0, 0, 0], None).is_ok(), "the limits themselves are fine");
+    }
+}

@@ -122,4 +122,22 @@ mod tests {
         assert_eq!(m.insert("one more", "").unwrap_err().code(), Code::InvalidArgument);
         assert_eq!(m.len(), limits::MAX_METADATA_PAIRS);
     }
+
+    #[test]
+    fn metadata_out_of_order_or_twice_the_same_is_corrupt() {
+        for (names, good) in
+            [(["a", "b"], true), (["b", "a"], false), (["a", "a"], false), (["", "a"], false)]
+        {
+            let mut bytes = Vec::new();
+            for name in names {
+                put_string(&mut bytes, name);
+                put_blob(&mut bytes, b"value");
+            }
+            let read = Metadata::get_from(&mut Reader::new(&bytes, "test"), 2);
+            assert_eq!(
+                read.map(|m| m.len()).map_err(|e| e.code()),
+                if good { Ok(2) } else { Err(Code::Corrupt) }
+            );
+        }
+    }
 }

@@ -285,3 +285,64 @@ impl Iterator for Records<'_> {
 }
 
 impl std::iter::FusedIterator for Records<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A block of two records whose encoded fields are given: id delta, time delta, payload length.
+    fn block(records: [[u64; 3]; 2], behind: usize) -> Vec<u8> {
+        let mut raw = MAGIC.to_vec();
+        put!(raw, 0u32, 2u32, 7u64, 50i64);
+        for fields in records {
+            for field in fields {
+                varint::put(&mut raw, field);
+            }
+            raw.extend(vec![b'p'; fields[2].min(4) as usize]);
+        }
+        raw.extend(vec![0; behind]);
+        let len = raw.len() as u32;
+        raw[4..8].copy_from_slice(&len.to_le_bytes());
+        raw
+    }
+
+    fn ids(raw: &[u8]) -> Result<Vec<u64>> {
+        RecordBlock::parse(raw)?.records().map(|record| record.map(|record| record.id)).collect()
+    }
+
+    #[test]
+    fn a_block_whose_records_break_a_rule_is_corrupt() {
+        let (first, second) = ([0, 0, 4], [3, 1, 2]);
+        assert_eq!(ids(&block([first, second], 0)).unwrap(), [7, 10]);
+        for (what, raw) in [
+            ("the first id is not that of the header", block([[1, 0, 4], second], 0)),
+            ("the first time is not that of the header", block([[0, 1, 4], second], 0)),
+            ("an id occurs twice", block([first, [0, 1, 2]], 0)),
+            ("an id runs past 64 bits", block([first, [u64::MAX - 6, 1, 2]], 0)),
+            ("a payload runs past the block", block([first, [3, 1, 5]], 0)),
+            ("a payload is longer than memory", block([first, [3, 1, u64::MAX]], 0)),
+            ("bytes are left behind the last record", block([first, second], 1)),
+        ] {
+            assert_eq!(ids(&raw).map_err(|e| e.code()), Err(Code::Corrupt), "{what}");
+            let walked = RecordBlock::parse(&raw).unwrap().records().count();
+            assert!(walked <= 2, "{what}: the walk ends with the error");
+        }
+    }
+
+    #[test]
+    fn a_block_whose_header_breaks_a_rule_is_corrupt() {
+        let good = block([[0, 0, 4], [3, 1, 2]], 0);
+        for (at, value) in [(0, 0u32), (4, 27), (4, good.len() as u32 + 1), (8, 0)] {
+            let mut raw = good.clone();
+            raw[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            assert_eq!(
+                RecordBlock::parse(&raw).err().map(|e| e.code()),
+                Some(Code::Corrupt),
+                "{value} at {at}"
+            );
+        }
+        for len in 0..good.len() {
+            assert!(RecordBlock::parse(&good[..len]).is_err(), "cut at {len}");
+        }
+    }
+}

@@ -213,6 +213,19 @@ impl Tail {
         self.attachments.iter().find(|attachment| attachment.entry.name == name)
     }
 
+    /// Whether it holds this segment, whatever its codec, block size, UUID and time.
+    pub fn has_segment(&self, mode: Mode, content: ContentIdentity) -> bool {
+        self.header.mode == mode && self.header.content == content
+    }
+
+    /// Whether it holds exactly these attachments, in any order. The names given are unique.
+    pub fn has_attachments(&self, attachments: &[AttachmentEntry]) -> bool {
+        self.attachments.len() == attachments.len()
+            && attachments.iter().all(|other| {
+                self.attachment(&other.name).is_some_and(|own| own.entry.content == other.content)
+            })
+    }
+
     /// The page table.
     pub fn pages(&self) -> &[PageEntry] {
         &self.pages

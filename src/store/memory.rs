@@ -199,7 +199,10 @@ impl ObjectStore for MemoryStore {
     fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
         Box::pin(async move {
             let mut objects = self.objects.lock();
-            keys.iter().map(|key| Ok(drop(objects.remove(key.as_str())))).collect()
+            for key in keys {
+                objects.remove(key.as_str());
+            }
+            keys.iter().map(|_| Ok(())).collect()
         })
     }
 
@@ -245,9 +248,10 @@ struct MemoryUpload {
 impl MemoryUpload {
     fn with_parts(&self, change: impl FnOnce(&mut Parts<Bytes>)) -> Result<()> {
         match &mut *self.state.lock() {
-            State::Open(parts) => Ok(change(parts)),
-            _ => Err(parts::ended(&self.key)),
+            State::Open(parts) => change(parts),
+            _ => return Err(parts::ended(&self.key)),
         }
+        Ok(())
     }
 }
 
@@ -282,10 +286,11 @@ impl Upload for MemoryUpload {
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let mut state = self.state.lock();
-            match *state {
-                State::Done => Err(parts::too_late_to_abort(&self.key)),
-                _ => Ok(*state = State::Aborted),
+            if matches!(*state, State::Done) {
+                return Err(parts::too_late_to_abort(&self.key));
             }
+            *state = State::Aborted;
+            Ok(())
         })
     }
 }

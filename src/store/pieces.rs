@@ -82,7 +82,11 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_when_the_last_reader_lets_go() {
         let pool = Pieces::default();
-        let whole = pool.filled(PIECE, |b| Ok(b.fill(7))).unwrap();
+        let sevens = |buf: &mut [u8]| {
+            buf.fill(7);
+            Ok(())
+        };
+        let whole = pool.filled(PIECE, sevens).unwrap();
         let part = whole.slice(10..20);
         drop(whole);
         assert_eq!(pool.0.lock().len(), 0, "a slice still reads it");

@@ -92,6 +92,12 @@ pub async fn a_part_that_failed_does_not_count(store: Store) {
     upload.put_part(0, 0, Blob::new(content.clone())).await.unwrap();
     assert!(matches!(upload.commit().await, Commit::Done));
     assert!(whole(&store, "k").await.unwrap() == content);
+
+    let upload = begin(&store, "never").await;
+    let failing = Blob { bytes: content, piece: 100_000, says: 400_000, fails_at: Some(3) };
+    assert_eq!(code(upload.put_part(0, 0, Arc::new(failing)).await), Some(Code::SourceFailed));
+    assert_eq!(not_done(upload.commit().await), Code::InvalidArgument);
+    upload.abort().await.unwrap();
 }
 
 /// Promise: no object with a hole.

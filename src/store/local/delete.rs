@@ -34,7 +34,7 @@ pub(super) fn delete(root: &Root, keys: &[Key]) -> Vec<Result<()>> {
         root.prune(&keys[any]);
         // Of folders that are gone the innermost one that is left knows it.
         let synced = root.existing(&keys[any]).and_then(|chain| {
-            (root.sync)(root.last(&chain).as_fd())
+            (root.calls.sync)(root.last(&chain).as_fd())
                 .map_err(|e| error(e, "make durable the folder", &root.path_of(folder)))
         });
         if let Err(e) = synced {

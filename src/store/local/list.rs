@@ -106,6 +106,7 @@ impl Walk<'_> {
     fn smallest(&self, fd: BorrowedFd<'_>, path: &str, past: &str) -> Result<(Vec<String>, bool)> {
         let room = self.limit - self.found.len();
         let mut heap = BinaryHeap::new();
+        let mut full = path.to_owned();
         let mut complete = true;
         let failed = |e| error(e, "list the folder", &self.root.path_of(path));
         for entry in Dir::read_from(fd).map_err(failed)? {
@@ -126,15 +127,26 @@ impl Walk<'_> {
                 }
                 kind => kind,
             };
-            let name = match kind {
-                FileType::RegularFile => name.to_owned(),
-                FileType::Directory => format!("{name}/"),
+            full.truncate(path.len());
+            full.push_str(name);
+            match kind {
+                FileType::RegularFile => {}
+                FileType::Directory => full.push('/'),
                 _ => continue,
-            };
-            if name.as_str() <= past || !self.wants(path, &name) {
+            }
+            let name = &full[path.len()..];
+            if name <= past {
                 continue;
             }
-            heap.push(name);
+            // Most names of a large folder end here, so the dearer questions come after it. A name that is not
+            // wanted may call the answer incomplete: that costs another pass, never an entry.
+            if heap.len() == room && heap.peek().is_some_and(|largest: &String| name >= largest.as_str()) {
+                complete = false;
+                continue;
+            }
+            if self.wants(&full) {
+                heap.push(name.to_owned());
+            }
             if heap.len() > room {
                 heap.pop();
                 complete = false;
@@ -143,16 +155,16 @@ impl Walk<'_> {
         Ok((heap.into_sorted_vec(), complete))
     }
 
-    /// Whether a file is part of the answer, or whether a folder may hold something that is.
-    fn wants(&self, path: &str, name: &str) -> bool {
-        let full = format!("{path}{name}");
-        if name.ends_with('/') {
-            let inside_prefix = full.starts_with(self.prefix) || self.prefix.starts_with(&full);
-            let before_after = full.as_str() <= self.after && !self.after.starts_with(&full);
-            // Of a path that no key can have nothing below it is a key either.
-            inside_prefix && !before_after && Key::new(&full[..full.len() - 1]).is_ok()
-        } else {
-            full.starts_with(self.prefix) && full.as_str() > self.after && Key::new(&full).is_ok()
+    /// Whether the file `full` is part of the answer, or whether the folder `full/` may hold something that is.
+    fn wants(&self, full: &str) -> bool {
+        match full.strip_suffix('/') {
+            None => full.starts_with(self.prefix) && full > self.after && Key::new(full).is_ok(),
+            Some(folder) => {
+                let inside_prefix = full.starts_with(self.prefix) || self.prefix.starts_with(full);
+                let before_after = full <= self.after && !self.after.starts_with(full);
+                // Of a path that no key can have nothing below it is a key either.
+                inside_prefix && !before_after && Key::new(folder).is_ok()
+            }
         }
     }
 }

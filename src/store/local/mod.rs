@@ -40,8 +40,7 @@ impl LocalStore {
     ///
     /// `INVALID_CONFIG` where it is no folder or cannot be created, `PERMISSION_DENIED` where it may not be read.
     pub fn open(dir: &Path, create: bool, fsync: bool) -> Result<Self> {
-        let sync: root::SyncFn = if fsync { |fd| rustix::fs::fsync(fd) } else { |_| Ok(()) };
-        let root = Root::open(dir, create, sync)?;
+        let root = Root::open(dir, create, if fsync { root::KERNEL } else { root::WITHOUT_FSYNC })?;
         Ok(Self { uri: super::open::file_uri(root.path()), root: Arc::new(root) })
     }
 }
@@ -127,7 +126,10 @@ async fn joined<T>(work: JoinHandle<Result<T>>) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{root::SyncFn, *};
+    use super::{
+        root::{Calls, KERNEL},
+        *,
+    };
     use crate::store::UploadInfo;
     use rustix::{fd::BorrowedFd, fs::FileType, io::Errno};
     use std::{fs, sync::atomic::AtomicU32, sync::atomic::Ordering::Relaxed};
@@ -151,10 +153,14 @@ mod tests {
         root::kind(&rustix::fs::fstat(fd).unwrap())
     }
 
-    /// Commits twice to a store whose disk fails as `sync` says; the answers, and what is left in the folder.
-    fn commit_twice(sync: SyncFn) -> (Commit, Commit, Vec<String>) {
+    fn syncing(sync: fn(BorrowedFd<'_>) -> rustix::io::Result<()>) -> Calls {
+        Calls { sync, ..KERNEL }
+    }
+
+    /// Commits twice to a store whose disk works as `calls` says; the answers, and what is left in the folder.
+    fn commit_twice(calls: Calls) -> (Commit, Commit, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
-        let root = Arc::new(Root::open(dir.path(), false, sync).unwrap());
+        let root = Arc::new(Root::open(dir.path(), false, calls).unwrap());
         let store = LocalStore { root, uri: String::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (first, second) = runtime.block_on(async {
@@ -169,11 +175,11 @@ mod tests {
     #[test]
     fn a_failed_fsync_of_the_file_is_not_done_removes_it_and_is_not_tried_again() {
         static FILES: AtomicU32 = AtomicU32::new(0);
-        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+        let (first, second, left) = commit_twice(syncing(|fd| match kind(fd) {
             // As a kernel does: the second fsync finds no dirty page any more.
             FileType::RegularFile if FILES.fetch_add(1, Relaxed) == 0 => Err(Errno::IO),
             _ => Ok(()),
-        });
+        }));
         for answer in [first, second] {
             assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::Unavailable), "{answer:?}");
         }
@@ -183,10 +189,10 @@ mod tests {
 
     #[test]
     fn a_failed_fsync_of_a_folder_after_the_link_is_unknown_and_keeps_the_object() {
-        let (first, second, left) = commit_twice(|fd| match kind(fd) {
+        let (first, second, left) = commit_twice(syncing(|fd| match kind(fd) {
             FileType::Directory => Err(Errno::IO),
             _ => Ok(()),
-        });
+        }));
         for answer in [first, second] {
             assert!(matches!(&answer, Commit::Unknown(e) if e.code() == Code::Unavailable), "{answer:?}");
         }
@@ -196,18 +202,67 @@ mod tests {
     #[test]
     fn a_commit_makes_the_file_durable_and_then_every_folder_up_to_the_root() {
         static SYNCED: parking_lot::Mutex<Vec<FileType>> = parking_lot::Mutex::new(Vec::new());
-        let (first, ..) = commit_twice(|fd| {
+        let (first, ..) = commit_twice(syncing(|fd| {
             SYNCED.lock().push(kind(fd));
             Ok(())
-        });
+        }));
         assert!(matches!(first, Commit::Done));
         assert_eq!(*SYNCED.lock(), [FileType::RegularFile, FileType::Directory, FileType::Directory]);
     }
 
     #[test]
+    fn without_hard_links_a_rename_that_refuses_to_overwrite_commits() {
+        let no_links = Calls { link: |_, _, _, _| Err(Errno::PERM), ..KERNEL };
+        let (first, second, left) = commit_twice(no_links);
+        assert!(matches!((first, second), (Commit::Done, Commit::Done)));
+        assert_eq!(left, ["t"]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), false, no_links).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        fs::write(dir.path().join("k"), "first").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let key = Key::new("k").unwrap();
+        let answer = runtime.block_on(store.put(&key, &UploadInfo::default(), Arc::new(Text("second"))));
+        assert!(matches!(answer, Commit::Exists), "{answer:?}");
+        assert_eq!(fs::read(dir.path().join("k")).unwrap(), b"first");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_whose_answer_was_lost_is_recognised_by_its_inode() {
+        // NFS sends the request again and then finds its own work.
+        let repeated =
+            Calls { link: |a, from, b, to| (KERNEL.link)(a, from, b, to).and(Err(Errno::EXIST)), ..KERNEL };
+        let interrupted =
+            Calls { link: |a, from, b, to| (KERNEL.link)(a, from, b, to).and(Err(Errno::IO)), ..KERNEL };
+        for calls in [repeated, interrupted] {
+            let (first, _, left) = commit_twice(calls);
+            assert!(matches!(first, Commit::Done), "{first:?}");
+            assert_eq!(left, ["t"]);
+        }
+    }
+
+    #[test]
+    fn a_link_that_fails_without_saying_whether_is_unknown() {
+        let (first, second, left) = commit_twice(Calls { link: |_, _, _, _| Err(Errno::IO), ..KERNEL });
+        for answer in [first, second] {
+            assert!(matches!(answer, Commit::Unknown(_)), "{answer:?}");
+        }
+        assert_eq!(left, [""; 0]);
+    }
+
+    #[test]
+    fn a_full_disk_at_the_commit_is_not_done_and_leaves_nothing() {
+        let (first, _, left) = commit_twice(Calls { link: |_, _, _, _| Err(Errno::NOSPC), ..KERNEL });
+        assert!(matches!(&first, Commit::NotDone(e) if e.code() == Code::NoSpace), "{first:?}");
+        assert_eq!(left, [""; 0]);
+    }
+
+    #[test]
     fn a_delete_that_may_not_last_is_no_success() {
         let dir = tempfile::tempdir().unwrap();
-        let root = Root::open(dir.path(), false, |_| Err(Errno::IO)).unwrap();
+        let root = Root::open(dir.path(), false, Calls { sync: |_| Err(Errno::IO), ..KERNEL }).unwrap();
         fs::create_dir(dir.path().join("t")).unwrap();
         fs::write(dir.path().join("t/k"), "x").unwrap();
         let answers = delete::delete(&root, &["t/k", "missing"].map(|key| Key::new(key).unwrap()));

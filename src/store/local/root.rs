@@ -29,14 +29,29 @@ pub(super) const RACES: usize = 1000;
 /// Flags of every folder that is opened below the root.
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Makes what an open file or folder holds durable: `fsync`, or nothing where the host said so.
-pub(super) type SyncFn = fn(BorrowedFd<'_>) -> rustix::io::Result<()>;
+/// The system calls on which a commit stands or falls. A table, because no disk fails when a test wants it to.
+#[derive(Clone, Copy)]
+pub(super) struct Calls {
+    /// Makes what an open file or folder holds durable.
+    pub(super) sync: fn(BorrowedFd<'_>) -> rustix::io::Result<()>,
+    /// Gives the file `from` in the first folder the name `to` in the second, if that is free.
+    pub(super) link: fn(BorrowedFd<'_>, &str, BorrowedFd<'_>, &str) -> rustix::io::Result<()>,
+}
+
+/// The kernel's.
+pub(super) const KERNEL: Calls = Calls {
+    sync: |fd| rustix::fs::fsync(fd),
+    link: |a, from, b, to| rustix::fs::linkat(a, from, b, to, AtFlags::empty()),
+};
+
+/// The kernel's where the host wants no fsync.
+pub(super) const WITHOUT_FSYNC: Calls = Calls { sync: |_| Ok(()), ..KERNEL };
 
 /// The store's folder.
 pub(super) struct Root {
     fd: OwnedFd,
     path: PathBuf,
-    pub(super) sync: SyncFn,
+    pub(super) calls: Calls,
     pub(super) pieces: Pieces,
 }
 
@@ -45,14 +60,14 @@ pub(super) type Chain = Vec<OwnedFd>;
 
 impl Root {
     /// Opens `path`, whose links are followed. With `create` the last name of it is created if missing.
-    pub(super) fn open(path: &Path, create: bool, sync: SyncFn) -> Result<Root> {
+    pub(super) fn open(path: &Path, create: bool, calls: Calls) -> Result<Root> {
         if create {
             match rustix::fs::mkdir(path, Mode::from_raw_mode(0o777)) {
                 Ok(()) => {
                     let above = path.parent().unwrap_or(Path::new("/"));
                     let above = rustix::fs::open(above, FOLDER & !OFlags::NOFOLLOW, Mode::empty())
                         .map_err(|e| error(e, "open the folder", above))?;
-                    sync(above.as_fd()).map_err(|e| error(e, "make durable the new folder", path))?;
+                    (calls.sync)(above.as_fd()).map_err(|e| error(e, "make durable the new folder", path))?;
                 }
                 Err(Errno::EXIST) => {}
                 Err(Errno::NOENT) => {
@@ -78,7 +93,7 @@ impl Root {
             }
         };
         match rustix::fs::open(&real, FOLDER, Mode::empty()) {
-            Ok(fd) => Ok(Root { fd, path: real, sync, pieces: Pieces::default() }),
+            Ok(fd) => Ok(Root { fd, path: real, calls, pieces: Pieces::default() }),
             Err(Errno::NOTDIR) => Err(Self::unusable(path, "it is not a folder", "name a folder")),
             Err(e) => Err(error(e, "open the store's folder", path)),
         }
@@ -215,9 +230,9 @@ impl Root {
     /// durable yet, and our object would vanish with it. Where nothing has changed it costs next to nothing.
     pub(super) fn sync_up(&self, chain: &[OwnedFd]) -> rustix::io::Result<()> {
         for fd in chain.iter().rev() {
-            (self.sync)(fd.as_fd())?;
+            (self.calls.sync)(fd.as_fd())?;
         }
-        (self.sync)(self.fd.as_fd())
+        (self.calls.sync)(self.fd.as_fd())
     }
 
     /// The innermost folder of a chain: the root where it is empty.
@@ -247,6 +262,6 @@ pub(super) fn kind(stat: &Stat) -> FileType {
 
 /// When it was modified, µs since the Unix epoch.
 pub(super) fn modified_us(stat: &Stat) -> i64 {
-    // The width of the nanoseconds differs between architectures; their value is below 10^9 on all of them.
-    stat.st_mtime as i64 * 1_000_000 + (stat.st_mtime_nsec as i64) / 1_000
+    // The sign of the nanoseconds differs between architectures; their value is below 10^9 on all of them.
+    stat.st_mtime * 1_000_000 + stat.st_mtime_nsec as i64 / 1_000
 }

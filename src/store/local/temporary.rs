@@ -21,7 +21,10 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::AcqRel},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Acquire, Release},
+        },
     },
 };
 
@@ -59,9 +62,14 @@ impl Temporary {
         self.root.path_of(&self.name)
     }
 
+    /// Whether it still has its temporary name.
+    pub(super) fn named(&self) -> bool {
+        self.named.load(Acquire)
+    }
+
     /// The name was given away by a rename.
     pub(super) fn forget(&self) {
-        self.named.store(false, std::sync::atomic::Ordering::Release);
+        self.named.store(false, Release);
     }
 
     /// Removes the name. Repeating it is success.
@@ -77,7 +85,7 @@ impl Temporary {
 
     /// Makes the file durable.
     pub(super) fn sync(&self) -> Result<()> {
-        (self.root.sync)(self.file.as_fd()).map_err(|e| error(e, "make durable", &self.path()))
+        (self.root.calls.sync)(self.file.as_fd()).map_err(|e| error(e, "make durable", &self.path()))
     }
 }
 

@@ -25,7 +25,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{AtFlags, FallocateFlags, FileType, RenameFlags, Timespec, Timestamps},
+    fs::{FallocateFlags, FileType, RenameFlags, Timespec, Timestamps},
     io::Errno,
 };
 use std::{collections::HashMap, os::unix::fs::FileExt, sync::Arc};
@@ -251,7 +251,7 @@ impl Drop for LocalUpload {
     fn drop(&mut self) {
         // Freeing a large file takes a while: not on a thread of the runtime. A runtime that shuts down drops
         // the closure, and so removes the file here.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        if let (true, Ok(runtime)) = (self.file.named(), tokio::runtime::Handle::try_current()) {
             let file = self.file.clone();
             runtime.spawn_blocking(move || drop(file));
         }
@@ -271,7 +271,11 @@ fn publish(shared: &Shared, file: &Temporary) -> End {
             Err(e) => End::Unknown(root.error(e, "make durable the folders of", key)),
         },
         Ok(Named::Exists) => End::Exists,
-        Ok(Named::Unknown(e)) => End::Unknown(e),
+        Ok(Named::Unknown(e)) => {
+            // Takes empty folders only, so not our object if it is there.
+            root.prune(key);
+            End::Unknown(e)
+        }
         Err(e) => {
             root.prune(key);
             End::NotDone(e)
@@ -307,7 +311,7 @@ fn name(root: &Root, key: &Key, file: &Temporary) -> Result<Named> {
     for _ in 0..root::RACES {
         let chain = root.make_folders(key)?;
         let folder = root.last(&chain);
-        let errno = match rustix::fs::linkat(root.last(&[]), &file.name, folder, name, AtFlags::empty()) {
+        let errno = match (root.calls.link)(root.last(&[]), &file.name, folder, name) {
             Ok(()) => return Ok(Named::Ours(chain)),
             // No hard links here (FAT, some network and FUSE file systems), or none more of this file.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {

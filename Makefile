@@ -1,0 +1,109 @@
+# seglift: `make run` shows it at work, `make test` proves it. `make help` lists the rest.
+#
+# Everything is built with one Cargo profile, and for all tests with one set of features, so that
+# the library is compiled once per kind. GNU make 3.81 is enough.
+
+CARGO    ?= cargo
+CC       ?= cc
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+# Programs of this tree; scripts and tests get them by name.
+export CARGO CC
+export FEATURES = --features testing
+# full: the long tests run at their real sizes. quick: the same tests, small.
+export SCALE ?= quick
+
+# ---- what `make test` runs: TARGET:MINUTES, the budget on two cores; adding a target is one line
+SUITE :=
+SUITE += test-scripts:1
+SUITE += lint:8
+SUITE += test-rust:15
+SUITE += test-c:8
+
+RUN_TOOLS  = cc rust
+TEST_TOOLS = make cc c++ rust python3 zstd valgrind pkg-config cmake
+
+.DEFAULT_GOAL := help
+
+## run: see it work: a small C broker tiers 200 MiB to file:// and reads everything back
+run:
+	@scripts/check-tools.sh $(RUN_TOOLS)
+	@MAKE='$(MAKE)' scripts/run.sh
+
+## test: every test and lint; ends with the sum of the individual tests
+test:
+	@scripts/check-tools.sh $(TEST_TOOLS) || { echo "0 passed, 1 failed"; exit 1; }
+	@MAKE='$(MAKE)' scripts/run-suite.sh $(SUITE)
+
+## test-rust: unit tests, integration tests and the examples in the documentation
+test-rust:
+	$(CARGO) test --release --locked --no-fail-fast $(FEATURES)
+
+## test-c: the C ABI, minibroker and the installed files, from C's side
+test-c: lib-testing minibroker
+	@status=0; for runner in $(wildcard $(C_RUNNERS)); do python3 $$runner || status=1; done; exit $$status
+
+# Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
+C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py
+
+## test-scripts: the counting of tests and the look for tools
+test-scripts:
+	@scripts/test/scripts-test.sh
+
+## test-long: all tests at their full sizes (hours)
+test-long:
+	@$(MAKE) --no-print-directory test SCALE=full
+
+## lint: formatting, clippy, licenses and sources of the dependencies
+lint:
+	@scripts/lint.sh
+
+## bless: write the generated files anew: header, docs/configuration.md, docs/metrics.md, goldens
+bless:
+	SEGLIFT_BLESS=1 $(CARGO) test --release --locked $(FEATURES) --tests
+
+## install: library, header, loader, command, pkg-config and CMake files into DESTDIR and PREFIX
+install:
+	$(CARGO) build --release --locked
+	@scripts/install.sh target/release '$(DESTDIR)' '$(PREFIX)'
+
+## dist: an optimized tarball for this platform in target/dist
+dist:
+	$(CARGO) build --profile dist --locked
+	@scripts/dist.sh
+
+## clean: remove everything that was built
+clean:
+	$(CARGO) clean
+
+## help: this list
+help:
+	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+# ---- minibroker: target/c/minibroker and its client
+
+EXAMPLES   = bindings/c/examples
+C_FLAGS    = -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -Iinclude
+BROKER_SRC = $(EXAMPLES)/minibroker.c $(addprefix $(EXAMPLES)/minibroker/,server.c tier.c tier_read.c journal.c log.c util.c)
+CLIENT_SRC = $(EXAMPLES)/minibroker_client.c $(addprefix $(EXAMPLES)/minibroker/,sha256.c util.c)
+C_HEADERS  = include/seglift.h bindings/c/seglift_loader.h $(wildcard $(EXAMPLES)/minibroker/*.h)
+
+minibroker: target/c/minibroker target/c/minibroker_client
+
+target/c/minibroker: $(BROKER_SRC) $(C_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(BROKER_SRC) -ldl
+
+target/c/minibroker_client: $(CLIENT_SRC) $(C_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(C_FLAGS) -o $@ $(CLIENT_SRC)
+
+lib-testing:
+	@$(CARGO) build --release --locked $(FEATURES)
+
+# For .ci/run, which may install tools before `make test` looks for them.
+print-test-tools:
+	@echo $(TEST_TOOLS)
+
+.PHONY: run test test-rust test-c test-scripts test-long lint bless install dist clean help \
+	minibroker lib-testing print-test-tools
