@@ -15,11 +15,13 @@
 //! | file | its thing |
 //! |---|---|
 //! | `locate` | from a reference to the tail |
+//! | `cached` | the reads that memory alone answers, on the caller's thread |
 //! | `range` | from a range to blocks: memory, flights, requests |
 //! | `fetch` | one request, and its blocks one by one to their places |
+//! | `fill` | what goes into the cache whoever asked for it: tails, pages, blocks, read-ahead |
 //! | `ahead` | who reads on, and how far ahead of him to fetch |
-//! | `shared` | what the readers of an engine have in common |
-//! | `records`, `attachment`, `stat`, `verify` | what else can be asked |
+//! | `segment`, `shared` | a segment that was found; what the readers of an engine have in common |
+//! | `bytes`, `records`, `attachment`, `stat`, `verify` | what else can be asked, and how it is handed out |
 
 mod ahead;
 mod attachment;
