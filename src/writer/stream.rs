@@ -40,6 +40,10 @@ use tokio::task::JoinHandle;
 /// A record of more bytes than this does not fit what a writer reserves when it opens, and reserves more.
 const LARGE: usize = 256 << 10;
 
+/// What a record takes beside its payload, at most: the header of a new block and the record's own (docs/format.md,
+/// section 8).
+const RECORD: usize = 28 + 6;
+
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
@@ -324,7 +328,7 @@ impl Shared {
 
     fn append(&self, record: Record<'_>, wait: Option<&Call>) -> Result<()> {
         self.with_open(Mode::Records, |open| {
-            open.check_room(record.payload.len())?;
+            open.check_room(record.payload.len() + RECORD)?;
             self.make_ready(open, wait)?;
             if record.payload.len() > LARGE {
                 let extra = 2 * record.payload.len() as u64;
