@@ -23,7 +23,10 @@ const CHAPTERS: &[(&str, &str)] = &[
     ("seglift_list_open", "What lies in the store"),
     ("seglift_writer_open", "Writing a segment in pieces"),
     ("seglift_queue_new", "Completion queues"),
-    ("seglift_offload_segment_submit", "Asynchronous calls: the same arguments without the outputs, then queue, user_data, op"),
+    (
+        "seglift_offload_segment_submit",
+        "Asynchronous calls: the same arguments without the outputs, then queue, user_data, op",
+    ),
     ("seglift_op_cancel", "Operations in flight"),
     ("seglift_status", "Status, metrics, logs"),
     ("seglift_plan", "Policy"),
@@ -52,7 +55,8 @@ fn generate() -> String {
     builder.generate().expect("cbindgen understands src/ffi").write(&mut out);
     let mut header = on_one_line(&String::from_utf8(out).expect("cbindgen writes UTF-8"));
     for (function, title) in CHAPTERS {
-        let at = declaration(&header, function).unwrap_or_else(|| panic!("{function} begins a chapter but is not declared"));
+        let at = declaration(&header, function)
+            .unwrap_or_else(|| panic!("{function} begins a chapter but is not declared"));
         let comment = header[..at].rfind("/**").expect("every function has a comment");
         header.insert_str(comment, &format!("/* ---- {title} ---- */\n\n"));
     }
@@ -78,7 +82,8 @@ fn on_one_line(header: &str) -> String {
             }
         }
     }
-    let after_constant = |i: usize| i > 0 && short[i].is_empty() && short[i - 1].starts_with("#define SEGLIFT_");
+    let after_constant =
+        |i: usize| i > 0 && short[i].is_empty() && short[i - 1].starts_with("#define SEGLIFT_");
     let next = |i: usize| short[i + 1..].iter().find(|l| !l.starts_with(['/', ' ']));
     let packed = |i: usize| after_constant(i) && next(i).is_some_and(|l| l.starts_with("#define SEGLIFT_"));
     (0..short.len()).filter(|i| !packed(*i)).map(|i| format!("{}\n", short[i])).collect()
@@ -123,7 +128,9 @@ fn exported() -> BTreeSet<String> {
         for (at, _) in text.match_indices("#[unsafe(no_mangle)]") {
             let rest = &text[at..];
             let from = rest.find("seglift_").expect("exports begin with seglift_");
-            names.insert(rest[from..from + rest[from..].find('(').expect("an export is a function")].to_owned());
+            names.insert(
+                rest[from..from + rest[from..].find('(').expect("an export is a function")].to_owned(),
+            );
         }
     }
     names
@@ -137,10 +144,15 @@ fn the_committed_header_is_what_the_sources_say() {
         fs::write(&path, &fresh).expect("include/seglift.h can be written");
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    if let Some((i, (old, new))) = committed.lines().zip(fresh.lines()).enumerate().find(|(_, (a, b))| a != b) {
+    if let Some((i, (old, new))) = committed.lines().zip(fresh.lines()).enumerate().find(|(_, (a, b))| a != b)
+    {
         panic!("include/seglift.h:{} is\n{old}\nbut src/ffi says\n{new}\nrun `make bless`", i + 1);
     }
-    assert_eq!(committed.len(), fresh.len(), "include/seglift.h is shorter or longer than a fresh one: run `make bless`");
+    assert_eq!(
+        committed.len(),
+        fresh.len(),
+        "include/seglift.h is shorter or longer than a fresh one: run `make bless`"
+    );
 }
 
 #[test]
@@ -153,7 +165,11 @@ fn every_export_is_declared_in_the_header_and_the_other_way_round() {
 fn the_table_has_every_function_in_the_order_of_the_header() {
     let header = read("include/seglift.h");
     let mut functions = declared(&header);
-    assert_eq!(functions.pop().as_deref(), Some("seglift_get_api"), "the way to the table is not in it and comes last");
+    assert_eq!(
+        functions.pop().as_deref(),
+        Some("seglift_get_api"),
+        "the way to the table is not in it and comes last"
+    );
     let differs = members(&header).into_iter().zip(&functions).find(|(member, function)| member != *function);
     assert_eq!(differs, None, "the first member that differs from the function at its place");
     assert_eq!(members(&header).len(), functions.len());

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),
     ("config", &["error", "logging"]),
-    ("policy", &["error"]),
+    ("policy", &["clock", "config", "error"]),
     ("buf", &["error"]),
     ("codec", &["error"]),
     ("object", &["codec", "error"]),

@@ -47,7 +47,8 @@ c_struct! { seglift_call up to cancel: *const seglift_cancel; }
 pub(super) unsafe fn read(call: *const seglift_call) -> Result<Call> {
     // SAFETY: the caller's promise is ours.
     let Some(c) = (unsafe { structs::optional(call) })? else { return Ok(Call::default()) };
-    let known = SEGLIFT_CALL_CACHED_ONLY | SEGLIFT_CALL_NO_CACHE | SEGLIFT_CALL_SEQUENTIAL | SEGLIFT_CALL_RANDOM;
+    let known =
+        SEGLIFT_CALL_CACHED_ONLY | SEGLIFT_CALL_NO_CACHE | SEGLIFT_CALL_SEQUENTIAL | SEGLIFT_CALL_RANDOM;
     must_be_zero(u64::from(c.flags & !known), "seglift_call.flags")?;
     let has = |bit| c.flags & bit != 0;
     Ok(Call {
@@ -69,6 +70,8 @@ fn limit(ms: i64, field: &str) -> Result<Option<Duration>> {
     match ms {
         0 => Ok(None),
         1.. => Ok(Some(Duration::from_millis(ms as u64))),
-        _ => Err(invalid(format!("seglift_call.{field} is {ms}; give milliseconds, or 0 for the setting's value"))),
+        _ => Err(invalid(format!(
+            "seglift_call.{field} is {ms}; give milliseconds, or 0 for the setting's value"
+        ))),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     call::{self, seglift_call},
-    codes::{SEGLIFT_OUT_OF_RANGE, SEGLIFT_OK, seglift_code},
+    codes::{SEGLIFT_OK, SEGLIFT_OUT_OF_RANGE, seglift_code},
     driver::{self, seglift_driver},
     error::{seglift_error, seglift_error_code, seglift_error_free},
     handle::{self, opaque},
@@ -75,7 +75,8 @@ pub unsafe extern "C" fn seglift_delete(
 /// # Safety
 /// `keys` is NULL or points to `n` pointers to strings as the header asks.
 pub(super) unsafe fn read_keys(keys: *const *const c_char, n: usize) -> Result<Vec<String>> {
-    if n > 0 && (keys.is_null() || !keys.is_aligned()) || n > isize::MAX as usize / size_of::<*const c_char>() {
+    if n > 0 && (keys.is_null() || !keys.is_aligned()) || n > isize::MAX as usize / size_of::<*const c_char>()
+    {
         return Err(invalid(format!("keys is NULL, not aligned, or has an impossible length of {n}")));
     }
     // SAFETY: checked, and the caller vouches for the strings.
@@ -105,7 +106,10 @@ pub unsafe extern "C" fn seglift_results_code(results: *const seglift_results, i
 /// The error of the i-th key, NULL if it succeeded. It belongs to the results: do not free it.
 /// Threads: any. Since 1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn seglift_results_error(results: *const seglift_results, i: usize) -> *const seglift_error {
+pub unsafe extern "C" fn seglift_results_error(
+    results: *const seglift_results,
+    i: usize,
+) -> *const seglift_error {
     // SAFETY: NULL or live results, says the header.
     quiet(ptr::null(), || unsafe {
         handle::peek(results).ok().and_then(|s| s.0.get(i)).map_or(ptr::null(), |error| error.cast_const())

@@ -48,7 +48,11 @@ pub unsafe extern "C" fn seglift_engine_open(
     unsafe {
         call(err, || {
             let place = Place::new(engine, ptr::null_mut(), "seglift_engine")?;
-            let opened = if config.is_null() { Engine::open(&Config::new()) } else { Engine::open(handle::peek(config)?) }?;
+            let opened = if config.is_null() {
+                Engine::open(&Config::new())
+            } else {
+                Engine::open(handle::peek(config)?)
+            }?;
             place.set(handle::give(Arc::new(opened)));
             Ok(())
         })
@@ -72,7 +76,9 @@ pub unsafe extern "C" fn seglift_engine_free(
             let others = Arc::strong_count(handle::peek(engine.cast_const())?) - 1;
             // After a fork the count is the parent's, and the handle is only forgotten.
             if others > 0 && handle::borrow(engine.cast_const()).is_ok() {
-                let message = format!("{others} drivers and queues of this engine are open; free them before the engine");
+                let message = format!(
+                    "{others} drivers and queues of this engine are open; free them before the engine"
+                );
                 return Err(Error::new(Code::Busy, message));
             }
             drop(handle::take(engine));

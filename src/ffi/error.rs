@@ -50,7 +50,10 @@ unsafe fn read<T>(error: *const seglift_error, fallback: T, what: impl FnOnce(&'
 
 /// # Safety
 /// As [`read`].
-unsafe fn string(error: *const seglift_error, what: impl FnOnce(&'static State) -> &'static CStr) -> *const c_char {
+unsafe fn string(
+    error: *const seglift_error,
+    what: impl FnOnce(&'static State) -> &'static CStr,
+) -> *const c_char {
     // SAFETY: the caller's promise is ours.
     quiet(c"".as_ptr(), || unsafe { read(error, c"", what) }.as_ptr())
 }
@@ -121,7 +124,9 @@ pub unsafe extern "C" fn seglift_error_retryable(error: *const seglift_error) ->
 pub unsafe extern "C" fn seglift_error_retry_after_ms(error: *const seglift_error) -> i64 {
     // SAFETY: NULL or a live error, says the header.
     quiet(-1, || unsafe {
-        read(error, -1, |s| s.error.retry_after().map_or(-1, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX)))
+        read(error, -1, |s| {
+            s.error.retry_after().map_or(-1, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+        })
     })
 }
 

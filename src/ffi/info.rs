@@ -8,7 +8,7 @@ use super::{
     error::seglift_error,
     handle::{self, opaque},
     panic,
-    read::{segment_ref, seglift_ref},
+    read::{seglift_ref, segment_ref},
     receipt::{self, SEGLIFT_TOKEN_MAX},
     segment::{codec_to_c, mode_to_c, seglift_pair},
     structs::{Out, Place, c_struct},
@@ -289,7 +289,9 @@ pub unsafe extern "C" fn seglift_info_attachment(
 
 /// The i-th of something, or `OUT_OF_RANGE`.
 pub(super) fn nth<'a, T>(all: &'a [T], i: usize, what: &str) -> Result<&'a T> {
-    all.get(i).ok_or_else(|| Error::new(Code::OutOfRange, format!("there are {} {what}; index {i} is none", all.len())))
+    all.get(i).ok_or_else(|| {
+        Error::new(Code::OutOfRange, format!("there are {} {what}; index {i} is none", all.len()))
+    })
 }
 
 /// Frees an info. NULL is fine. Since 1.0.

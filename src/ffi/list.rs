@@ -61,7 +61,10 @@ impl Walk {
     pub(super) fn begin(&self) -> Result<(&str, Option<String>)> {
         let mut progress = self.inner.lock();
         if progress.loading {
-            return Err(Error::new(Code::Busy, "this lister is loading a page already; wait for its completion"));
+            return Err(Error::new(
+                Code::Busy,
+                "this lister is loading a page already; wait for its completion",
+            ));
         }
         progress.page.clear();
         if progress.at_end {
@@ -81,7 +84,11 @@ impl Walk {
         progress.page = page
             .entries
             .into_iter()
-            .map(|e| Entry { key: printable(e.key.as_str()), object_bytes: e.len, modified_us: e.modified_us })
+            .map(|e| Entry {
+                key: printable(e.key.as_str()),
+                object_bytes: e.len,
+                modified_us: e.modified_us,
+            })
             .collect();
         match progress.page.len() {
             0 => Err(Error::new(Code::End, "the listing is over")),

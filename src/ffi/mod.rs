@@ -24,33 +24,36 @@
 //! | in-structs, strings, blobs | the host | the host | the host | copied before the call returns |
 //! | the buffer of a read, the bytes of an offload | the host | lent until the call returns or its completion was polled | the host | untouched meanwhile |
 #![allow(non_camel_case_types, reason = "these are C's names, as the header spells them")]
-#![allow(clippy::missing_safety_doc, reason = "the contract in each comment, with the rules on top of the header, is it")]
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the contract in each comment, with the rules on top of the header, is it"
+)]
 
 // The order of the header.
-pub mod codes;
-pub mod error;
-pub mod config;
-pub mod engine;
-pub mod driver;
-pub mod cancel;
-pub mod call;
-pub mod receipt;
-pub mod segment;
-pub mod offload;
-pub mod read;
 pub mod bytes;
-pub mod records;
-pub mod info;
-pub mod verify;
+pub mod call;
+pub mod cancel;
+pub mod codes;
+pub mod config;
 pub mod delete;
+pub mod driver;
+pub mod engine;
+pub mod error;
+pub mod info;
 pub mod list;
-pub mod writer;
-pub mod queue;
-pub mod submit;
-pub mod operation;
 pub mod observe;
+pub mod offload;
+pub mod operation;
 pub mod policy;
+pub mod queue;
+pub mod read;
+pub mod receipt;
+pub mod records;
+pub mod segment;
+pub mod submit;
 pub mod table;
+pub mod verify;
+pub mod writer;
 
 mod handle;
 mod panic;

@@ -47,7 +47,10 @@ fn internal(payload: Box<dyn Any + Send>) -> Error {
         // Dropping a stranger's payload may panic again, here where nothing would catch it.
         _ => {
             std::mem::forget(payload);
-            return Error::new(Code::Internal, "a defect in seglift: a panic without words; please report it");
+            return Error::new(
+                Code::Internal,
+                "a defect in seglift: a panic without words; please report it",
+            );
         }
     };
     Error::new(Code::Internal, format!("a defect in seglift, please report it: {said}"))

@@ -98,7 +98,9 @@ pub unsafe extern "C" fn seglift_plan(
             let policy = read(&required(policy)?)?;
             let array = Array::new(segments, n, stride)?;
             if n > 0 && (actions.is_null() || !actions.is_aligned()) {
-                return Err(invalid("actions is NULL or not aligned; give room for one uint32_t for each segment"));
+                return Err(invalid(
+                    "actions is NULL or not aligned; give room for one uint32_t for each segment",
+                ));
             }
             let states = array.iter().map(|s| state(&s?)).collect::<Result<Vec<_>>>()?;
             for (i, action) in policy::plan(&policy, &states, now_us).into_iter().enumerate() {
@@ -117,7 +119,11 @@ fn read(p: &seglift_policy) -> Result<Policy> {
     Ok(Policy {
         size_threshold: u64::try_from(p.size_threshold).ok(),
         age_threshold: u64::try_from(p.age_threshold_ms).ok().map(Duration::from_millis),
-        offload_before: if has_before { Some(offset(p.offload_before, "seglift_policy.offload_before")?) } else { None },
+        offload_before: if has_before {
+            Some(offset(p.offload_before, "seglift_policy.offload_before")?)
+        } else {
+            None
+        },
         deletion_lag: u64::try_from(p.deletion_lag_ms).ok().map(Duration::from_millis),
         retention_size: above_zero(p.retention_size),
         retention_age: above_zero(p.retention_age_ms).map(Duration::from_millis),
@@ -149,7 +155,9 @@ fn bits(action: Action, segment: &SegmentState) -> u32 {
         Action::Keep => 0,
         Action::Offload => SEGLIFT_ACTION_OFFLOAD,
         Action::DeleteLocal => SEGLIFT_ACTION_DROP_LOCAL,
-        Action::Expire if segment.local && segment.offloaded => SEGLIFT_ACTION_DROP_LOCAL | SEGLIFT_ACTION_DELETE_TIERED,
+        Action::Expire if segment.local && segment.offloaded => {
+            SEGLIFT_ACTION_DROP_LOCAL | SEGLIFT_ACTION_DELETE_TIERED
+        }
         Action::Expire if segment.local => SEGLIFT_ACTION_DROP_LOCAL,
         Action::Expire => SEGLIFT_ACTION_DELETE_TIERED,
     }
@@ -167,10 +175,16 @@ pub unsafe extern "C" fn seglift_plan_policy(
     unsafe {
         panic::call(err, || {
             let out = Out::required(policy)?;
-            let settings = if config.is_null() { Config::new().settings()? } else { handle::peek(config)?.settings()? };
+            let settings = if config.is_null() {
+                Config::new().settings()?
+            } else {
+                handle::peek(config)?.settings()?
+            };
             let p = Policy::from(&settings);
             let off_or = |value: Option<u64>| value.map_or(-1, |v| i64::try_from(v).unwrap_or(i64::MAX));
-            let ms = |value: Option<Duration>| off_or(value.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)));
+            let ms = |value: Option<Duration>| {
+                off_or(value.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+            };
             out.write(seglift_policy {
                 size: size_of::<seglift_policy>(),
                 size_threshold: off_or(p.size_threshold),

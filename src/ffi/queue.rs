@@ -199,10 +199,13 @@ pub unsafe extern "C" fn seglift_queue_poll(
             let place = Place::new(n, 0, "number of completions")?;
             check_stride::<seglift_completion>(stride)?;
             if out.is_null() || !out.is_aligned() || max == 0 {
-                return Err(invalid("out is NULL or not aligned, or max is 0: there is no room for a completion"));
+                return Err(invalid(
+                    "out is NULL or not aligned, or max is 0: there is no room for a completion",
+                ));
             }
             let state = handle::borrow(queue.cast_const())?;
-            for (i, completion) in state.queue.poll(max, Some(timeout(timeout_ms)?))?.into_iter().enumerate() {
+            for (i, completion) in state.queue.poll(max, Some(timeout(timeout_ms)?))?.into_iter().enumerate()
+            {
                 Out::element(out, i, stride).write(state.to_c(completion));
                 place.set(i + 1);
             }
@@ -227,7 +230,10 @@ pub unsafe extern "C" fn seglift_queue_shutdown(
 /// Frees a queue and the completions that nobody polled. NULL is fine.
 /// Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none uses it any more. Since 1.0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn seglift_queue_free(queue: *mut seglift_queue, err: *mut *mut seglift_error) -> seglift_code {
+pub unsafe extern "C" fn seglift_queue_free(
+    queue: *mut seglift_queue,
+    err: *mut *mut seglift_error,
+) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
         call(err, || {
@@ -274,4 +280,3 @@ pub unsafe extern "C" fn seglift_verify_report_free(report: *mut seglift_verify_
         drop(unsafe { Box::from_raw(report) });
     }
 }
-

@@ -40,7 +40,10 @@ pub(super) unsafe fn segment_ref(segment: *const seglift_ref) -> Result<SegmentR
     // SAFETY: the caller's promise is ours, here and below.
     let r = unsafe { required(segment) }?;
     if r.token_len > SEGLIFT_TOKEN_MAX {
-        return Err(invalid(format!("seglift_ref.token_len is {}; no token is longer than 128 bytes", r.token_len)));
+        return Err(invalid(format!(
+            "seglift_ref.token_len is {}; no token is longer than 128 bytes",
+            r.token_len
+        )));
     }
     // SAFETY: see above.
     let token = unsafe { blob(r.token, r.token_len, "seglift_ref.token") }?;
@@ -72,8 +75,14 @@ pub unsafe extern "C" fn seglift_read_range(
         panic::call(err, || {
             let place = Place::new(nread, 0, "number of bytes read")?;
             check_blob(buf, len, "buf")?;
-            let dest = if len == 0 { &mut [][..] } else { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len) };
-            let n = driver::borrow(driver)?.read_range(&segment_ref(segment)?, offset, dest, &call::read(call)?)?;
+            let dest =
+                if len == 0 { &mut [][..] } else { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len) };
+            let n = driver::borrow(driver)?.read_range(
+                &segment_ref(segment)?,
+                offset,
+                dest,
+                &call::read(call)?,
+            )?;
             place.set(n);
             Ok(())
         })
@@ -97,7 +106,12 @@ pub unsafe extern "C" fn seglift_read_range_bytes(
     unsafe {
         panic::call(err, || {
             let place = Place::new(bytes, ptr::null_mut(), "seglift_bytes")?;
-            let read = driver::borrow(driver)?.read_range_bytes(&segment_ref(segment)?, offset, len, &call::read(call)?)?;
+            let read = driver::borrow(driver)?.read_range_bytes(
+                &segment_ref(segment)?,
+                offset,
+                len,
+                &call::read(call)?,
+            )?;
             place.set(seglift_bytes::of_segment(read));
             Ok(())
         })

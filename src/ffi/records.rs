@@ -7,7 +7,7 @@ use super::{
     error::seglift_error,
     handle::{self, opaque},
     panic::{self, quiet},
-    read::{segment_ref, seglift_ref},
+    read::{seglift_ref, segment_ref},
     structs::{Out, Place, c_struct},
 };
 use crate::{
@@ -75,7 +75,13 @@ pub unsafe extern "C" fn seglift_read_records(
         panic::call(err, || {
             let place = Place::new(records, ptr::null_mut(), "seglift_records")?;
             let (driver, segment, call) = (driver::borrow(driver)?, segment_ref(segment)?, call::read(call)?);
-            place.set(seglift_records::give(driver.read_records(&segment, first, max_records, max_bytes, &call)?));
+            place.set(seglift_records::give(driver.read_records(
+                &segment,
+                first,
+                max_records,
+                max_bytes,
+                &call,
+            )?));
             Ok(())
         })
     }

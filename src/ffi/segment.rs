@@ -366,7 +366,9 @@ pub(super) fn mode(value: u32) -> Result<Mode> {
 
 /// A number of a list that this library does not have: perhaps a newer one does.
 fn unknown(field: &str, value: u32, allowed: &str) -> Error {
-    let message = format!("{field} is {value}, which this version of seglift does not know; give {allowed} of its header");
+    let message = format!(
+        "{field} is {value}, which this version of seglift does not know; give {allowed} of its header"
+    );
     Error::new(Code::UnsupportedField, message)
 }
 

@@ -74,7 +74,10 @@ unsafe fn read<T: Sized1>(from: *const T) -> Result<T> {
         if unsafe { from.cast::<u8>().add(at).read() } != 0 {
             return Err(Error::new(
                 Code::UnsupportedField,
-                format!("byte {at} of the {} is not zero: it belongs to a field that this version of seglift does not know; set it to zero or use a newer library", T::NAME),
+                format!(
+                    "byte {at} of the {} is not zero: it belongs to a field that this version of seglift does not know; set it to zero or use a newer library",
+                    T::NAME
+                ),
             ));
         }
     }
@@ -83,7 +86,11 @@ unsafe fn read<T: Sized1>(from: *const T) -> Result<T> {
 }
 
 fn aligned<T: Sized1>(p: *const T) -> Result<()> {
-    if p.is_aligned() { Ok(()) } else { Err(invalid(format!("the pointer to the {} is not aligned", T::NAME))) }
+    if p.is_aligned() {
+        Ok(())
+    } else {
+        Err(invalid(format!("the pointer to the {} is not aligned", T::NAME)))
+    }
 }
 
 fn wrong_size<T: Sized1>(size: usize) -> Error {
@@ -99,7 +106,9 @@ pub(super) fn must_be_zero(value: u64, field: &str) -> Result<()> {
     if value == 0 {
         return Ok(());
     }
-    let message = format!("{field} is {value:#x}, which this version of seglift gives no meaning; set it to zero or use a newer library");
+    let message = format!(
+        "{field} is {value:#x}, which this version of seglift gives no meaning; set it to zero or use a newer library"
+    );
     Err(Error::new(Code::UnsupportedField, message))
 }
 
@@ -150,7 +159,10 @@ impl<'a, T: Sized1> Array<'a, T> {
 /// A stride leaves room for version 1.0 of the struct and keeps each element aligned.
 pub(super) fn check_stride<T: Sized1>(stride: usize) -> Result<()> {
     if stride < T::V1 || !stride.is_multiple_of(align_of::<T>()) {
-        return Err(invalid(format!("the stride of the array of {0} is {stride}; give sizeof({0})", T::NAME)));
+        return Err(invalid(format!(
+            "the stride of the array of {0} is {stride}; give sizeof({0})",
+            T::NAME
+        )));
     }
     Ok(())
 }
@@ -290,7 +302,10 @@ mod tests {
 
     #[test]
     fn a_newer_program_is_read_as_long_as_it_asks_for_nothing_new() {
-        assert_eq!(read_as(32, &later { size: 0, a: 1, b: 2, c: 0 }).unwrap(), grown { size: 32, a: 1, b: 2 });
+        assert_eq!(
+            read_as(32, &later { size: 0, a: 1, b: 2, c: 0 }).unwrap(),
+            grown { size: 32, a: 1, b: 2 }
+        );
         let e = read_as(32, &later { size: 0, a: 1, b: 2, c: 1 << 8 }).unwrap_err();
         assert_eq!(e.code(), Code::UnsupportedField);
         assert!(e.message().starts_with("byte 25 of the grown"), "{e}");
@@ -299,7 +314,10 @@ mod tests {
     #[test]
     fn sizes_that_no_version_had_are_refused() {
         for size in [0, 8, 15, LARGEST + 1, usize::MAX] {
-            assert_eq!(read_as(size, &later { size: 0, a: 0, b: 0, c: 0 }).unwrap_err().code(), Code::InvalidArgument);
+            assert_eq!(
+                read_as(size, &later { size: 0, a: 0, b: 0, c: 0 }).unwrap_err().code(),
+                Code::InvalidArgument
+            );
         }
     }
 
@@ -308,7 +326,11 @@ mod tests {
         for (room, expect) in [(8, (9, 9, 9)), (16, (1, 9, 9)), (24, (1, 2, 9)), (32, (1, 2, 9))] {
             let mut place = later { size: room, a: 9, b: 9, c: 9 };
             // SAFETY: `place` has 32 bytes.
-            unsafe { Out::<grown>::required((&raw mut place).cast()) }.unwrap().write(grown { size: 0, a: 1, b: 2 });
+            unsafe { Out::<grown>::required((&raw mut place).cast()) }.unwrap().write(grown {
+                size: 0,
+                a: 1,
+                b: 2,
+            });
             assert_eq!((place.size, (place.a, place.b, place.c)), (room.min(24), expect));
         }
     }
@@ -318,7 +340,9 @@ mod tests {
         let all = [later { size: 16, a: 1, b: 0, c: 0 }, later { size: 24, a: 2, b: 5, c: 7 }];
         let base = all.as_ptr().cast::<grown>();
         // SAFETY: two structs of 32 bytes.
-        let walk = |n, stride| unsafe { Array::new(base, n, stride)?.iter().map(|v| v.map(|v| (v.a, v.b))).collect::<Result<Vec<_>>>() };
+        let walk = |n, stride| unsafe {
+            Array::new(base, n, stride)?.iter().map(|v| v.map(|v| (v.a, v.b))).collect::<Result<Vec<_>>>()
+        };
         assert_eq!(walk(2, 32).unwrap(), [(1, 0), (2, 5)]);
         assert_eq!(walk(0, 0).unwrap(), []);
         for (n, stride) in [(2, 0), (2, 8), (2, 20), (usize::MAX, 32)] {

@@ -10,7 +10,7 @@ use super::{
     list::seglift_lister,
     panic,
     queue::{seglift_op, seglift_queue},
-    read::{segment_ref, seglift_ref},
+    read::{seglift_ref, segment_ref},
     segment::{self, seglift_segment, seglift_writer_finish},
     structs::Place,
     text::{check_blob, text},
@@ -119,7 +119,13 @@ pub unsafe extern "C" fn seglift_read_range_submit(
             check_blob(buf, len, "buf")?;
             // `buf` has `len` bytes, says the header, and the engine revokes it before it posts the completion.
             let dest = LentBuf::new(buf.cast(), len);
-            driver::borrow(driver)?.read_range_submit(&segment_ref(segment)?, offset, dest, call, seat.take()?)
+            driver::borrow(driver)?.read_range_submit(
+                &segment_ref(segment)?,
+                offset,
+                dest,
+                call,
+                seat.take()?,
+            )
         })
     }
 }
@@ -140,7 +146,13 @@ pub unsafe extern "C" fn seglift_read_range_bytes_submit(
     // SAFETY: the pointers are as the header asks.
     unsafe {
         Submit { call, queue, user_data, op, err }.run(|call, seat| {
-            driver::borrow(driver)?.read_range_bytes_submit(&segment_ref(segment)?, offset, len, call, seat.take()?)
+            driver::borrow(driver)?.read_range_bytes_submit(
+                &segment_ref(segment)?,
+                offset,
+                len,
+                call,
+                seat.take()?,
+            )
         })
     }
 }
@@ -202,9 +214,8 @@ pub unsafe extern "C" fn seglift_stat_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, seat| {
-            driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, seat.take()?)
-        })
+        Submit { call, queue, user_data, op, err }
+            .run(|call, seat| driver::borrow(driver)?.stat_submit(&segment_ref(segment)?, call, seat.take()?))
     }
 }
 
@@ -241,9 +252,8 @@ pub unsafe extern "C" fn seglift_delete_submit(
 ) -> seglift_code {
     // SAFETY: the pointers are as the header asks.
     unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, seat| {
-            driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, seat.take()?)
-        })
+        Submit { call, queue, user_data, op, err }
+            .run(|call, seat| driver::borrow(driver)?.delete_submit(&read_keys(keys, n)?, call, seat.take()?))
     }
 }
 
@@ -268,7 +278,9 @@ pub unsafe extern "C" fn seglift_list_next_submit(
             // Held until the id is known: a poll that is quicker waits for it.
             let mut listings = queue.listings.lock();
             let page = super::list::page(max);
-            let started = seat.take().and_then(|slot| lister.driver.list_submit(prefix, after.as_deref(), page, call, slot));
+            let started = seat
+                .take()
+                .and_then(|slot| lister.driver.list_submit(prefix, after.as_deref(), page, call, slot));
             match started {
                 Ok(id) => {
                     listings.insert(id, Arc::clone(&lister.walk));

@@ -30,7 +30,10 @@ pub(super) unsafe fn optional<'a>(text: *const c_char, what: &str) -> Result<Opt
     }
     // SAFETY: not NULL, and the caller vouches for the terminator.
     let bytes = unsafe { CStr::from_ptr(text) };
-    bytes.to_str().map(Some).map_err(|e| invalid(format!("{what} is not UTF-8 from byte {} on", e.valid_up_to())))
+    bytes
+        .to_str()
+        .map(Some)
+        .map_err(|e| invalid(format!("{what} is not UTF-8 from byte {} on", e.valid_up_to())))
 }
 
 /// A blob. NULL is fine when `len` is 0.

@@ -6,7 +6,7 @@ use super::{
     driver::{self, seglift_driver},
     error::seglift_error,
     panic,
-    read::{segment_ref, seglift_ref},
+    read::{seglift_ref, segment_ref},
     structs::{Out, c_struct},
 };
 use crate::reader::VerifyReport;

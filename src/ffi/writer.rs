@@ -165,7 +165,11 @@ pub unsafe extern "C" fn seglift_writer_write(
             let place = Place::new(written, 0, "number of bytes written")?;
             let (state, call) = (handle::borrow(writer.cast_const())?, call::read(call)?);
             let data = blob(data, len, "data")?;
-            place.set(if state.never_blocks { state.writer.try_write(data) } else { state.writer.write(data, &call) }?);
+            place.set(if state.never_blocks {
+                state.writer.try_write(data)
+            } else {
+                state.writer.write(data, &call)
+            }?);
             Ok(())
         })
     }

@@ -44,8 +44,8 @@ static void open_driver(struct tier *tier, int64_t now) {
     }
     tier->driver = NULL;
     complain(tier, "the tier cannot be opened, segments stay here", code, error);
-    /* Waiting does not mend a wrong setting. */
-    if (code == SEGLIFT_INVALID_ARGUMENT || code == SEGLIFT_INVALID_CONFIG)
+    /* Waiting does not mend a malformed URI. Anything else may be a mount that comes later. */
+    if (code == SEGLIFT_INVALID_ARGUMENT)
         exit(1);
     tier->open_retry_us = now + backoff_us(++tier->open_failures);
 }

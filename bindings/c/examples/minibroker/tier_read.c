@@ -24,7 +24,7 @@ static void finish_read(struct tier *tier, struct tier_read *read, enum read_sta
     if (status != READ_OK)
         tier->count.read_failures++;
     if (read->done != NULL)
-        read->done(read->owner, status, read->buffer.data + from, to - from, message);
+        read->done(read->owner, status, status == READ_OK ? read->buffer.data + from : NULL, to - from, message);
     buffer_free(&read->buffer);
     free(read);
 }

@@ -1,0 +1,15 @@
+//! The command line, run as its users run it: the real binary, real pipes, real files.
+//!
+//! One test program for all commands, because each of them would link the same binary again.
+
+mod cat;
+mod config;
+mod generate;
+mod get;
+mod interrupt;
+mod ls;
+mod offload;
+mod rm;
+mod run;
+mod stat;
+mod verify;
