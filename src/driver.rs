@@ -84,7 +84,9 @@ impl Driver {
             previous?,
             read,
         );
+        let scope = Scope::new(format!("the driver of {}", store.uri()));
         let writer = Arc::new(writer::Context {
+            scope: scope.clone(),
             fingerprint: store::fingerprint(store.uri()),
             store: store.clone(),
             engine: engine.clone(),
@@ -95,7 +97,6 @@ impl Driver {
                 .then_some(settings.block_size as u32),
             clock: SystemClock::new(),
         });
-        let scope = Scope::new(format!("the driver of {}", store.uri()));
         engine.log().info("driver", "opened", &[("store", &store.uri())]);
         let engine = engine.clone();
         Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))

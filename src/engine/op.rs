@@ -242,6 +242,14 @@ impl Op {
         self.race(Heed { cancel: false, stall: false }, future).await
     }
 
+    /// As [`guard`](Op::guard) without the cancel: for an answer that counts whatever the host wants by now.
+    ///
+    /// # Errors
+    /// `TIMED_OUT`, and the future's own.
+    pub async fn guard_uncancelled<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        self.race(Heed { cancel: false, stall: true }, future).await
+    }
+
     /// `CANCELLED` or `TIMED_OUT` if the operation should not go on: for loops that do not await.
     ///
     /// # Errors

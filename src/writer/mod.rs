@@ -40,7 +40,7 @@ use crate::{
     clock::{Clock, SystemClock},
     codec::Codec,
     config::{CodecName, Settings},
-    engine::{Defaults, Engine, Op},
+    engine::{Defaults, Engine, Op, Scope},
     error::{Code, Result},
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
@@ -55,6 +55,8 @@ pub(crate) struct Context {
     pub fingerprint: u64,
     /// Threads, memory, operations.
     pub engine: Engine,
+    /// What ends when the driver is closed.
+    pub scope: Scope,
     /// The driver's settings.
     pub settings: Arc<Settings>,
     /// `block.size` if the host set it; else it follows from each segment's codec.
