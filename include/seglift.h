@@ -736,8 +736,9 @@ typedef struct seglift_segment_state {
 } seglift_segment_state;
 
 /**
- * The functions of this header as a table: one member for each, without seglift_ in front. A member lies within size,
- * or the library is older than the header. Static; never freed. Since 1.0.
+ * The functions of this header as a table: one member for each, without seglift_ in front (delete_ has a line behind it,
+ * because delete is a word of C++). A member lies within size, or the library is older than the header.
+ * Static; never freed. Since 1.0.
  */
 typedef struct seglift_api {
   /** How many bytes the library's table has. */
