@@ -65,6 +65,7 @@ impl Driver {
         engine.check_fork()?;
         let settings = Arc::new(config.settings()?);
         let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
+        check_scheme(uri, &settings)?;
         let store = store::open(uri, &options)?;
         let previous: Result<Vec<_>> = settings
             .store_previous
@@ -98,6 +99,7 @@ impl Driver {
             clock: SystemClock::new(),
         });
         engine.log().info("driver", "opened", &[("store", &store.uri())]);
+        warn_of_lost_settings(engine, config, &settings);
         let engine = engine.clone();
         Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
     }
@@ -364,6 +366,38 @@ impl Driver {
                 Err(e)
             }
         }
+    }
+}
+
+/// `store.driver` (Pulsar's `managedLedgerOffloadDriver`) may say what the URI must be.
+fn check_scheme(uri: &str, settings: &Settings) -> Result<()> {
+    let scheme = uri.split(':').next().unwrap_or_default();
+    match settings.store_driver.scheme() {
+        Some(wanted) if !scheme.eq_ignore_ascii_case(wanted) => Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "setting store.driver asks for a {wanted}: URI and the store is named by a {scheme}: URI; change one of \
+                 them, or leave store.driver out"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// An engine that runs takes no new settings: says which of a driver's would have been another.
+fn warn_of_lost_settings(engine: &Engine, config: &Config, settings: &Settings) {
+    let runs = engine.options();
+    let same = |key: &str| match key {
+        "engine.threads" => settings.engine_threads == runs.threads,
+        "memory.budget" => settings.memory_budget as u64 == runs.memory_budget,
+        "memory.lent.limit" => settings.memory_lent_limit as u64 == runs.lent_limit,
+        "cache.memory.size" => settings.cache_memory_size as u64 == runs.cache_size,
+        _ => true,
+    };
+    for key in config.given(config::Scope::Engine).filter(|key| !same(key)) {
+        let message =
+            "a setting has no effect: the engine runs already with another value; open an engine of its own";
+        engine.log().warn("driver", message, &[("setting", &key)]);
     }
 }
 

@@ -69,7 +69,8 @@ fn offload_and_read(codec: &str, len: u64) {
     source(&file, len);
     let tier = format!("file://{}", dir.path().join("tier").display());
     let start = peak(&["--version"]);
-    let out = peak(&["offload", file.to_str().unwrap(), "--to", &tier, "--key", "k", "--codec", codec, "--quiet"]);
+    let out =
+        peak(&["offload", file.to_str().unwrap(), "--to", &tier, "--key", "k", "--codec", codec, "--quiet"]);
     assert!(out < start + 64 * MIB, "{codec}: offloading {len} bytes took {} MiB", out / MIB);
     let cache = Config::new().settings().unwrap().cache_memory_size as u64;
     let back = peak(&["cat", &format!("{tier}/k"), "--quiet"]);
@@ -89,8 +90,13 @@ fn offloading_and_reading_without_a_codec_stays_within_64_mib_and_the_cache() {
 
 fn engine(budget: u64) -> Engine {
     let cache_size = budget / 4;
-    Engine::new(EngineOptions { memory_budget: budget, cache_size, lent_limit: budget / 4, ..EngineOptions::default() })
-        .unwrap()
+    Engine::new(EngineOptions {
+        memory_budget: budget,
+        cache_size,
+        lent_limit: budget / 4,
+        ..EngineOptions::default()
+    })
+    .unwrap()
 }
 
 fn driver(engine: &Engine) -> Driver {
@@ -129,7 +135,10 @@ fn two_hundred_writers_in_a_small_budget_are_busy_and_never_stuck() {
         assert_eq!(writer.write(&data, &Call::default()).unwrap(), data.len());
     }
     for writer in open.drain(..) {
-        assert_eq!(writer.commit(Finish::default(), &Call::default()).unwrap().segment_bytes, data.len() as u64);
+        assert_eq!(
+            writer.commit(Finish::default(), &Call::default()).unwrap().segment_bytes,
+            data.len() as u64
+        );
     }
     writer(&driver, 1000).expect("what was committed gave its memory back");
 }
@@ -141,8 +150,10 @@ fn ten_thousand_references_cost_nothing() {
     let refs: Vec<SegmentRef> = (0..10_000)
         .map(|n| {
             let key = format!("r/{n}");
-            let receipt =
-                driver.offload(Segment::new(key.clone(), Source::Bytes(vec![n as u8; 100].into())), &Call::default());
+            let receipt = driver.offload(
+                Segment::new(key.clone(), Source::Bytes(vec![n as u8; 100].into())),
+                &Call::default(),
+            );
             SegmentRef { key, token: Some(receipt.unwrap().token) }
         })
         .collect();
@@ -154,6 +165,9 @@ fn ten_thousand_references_cost_nothing() {
     }
     let used = engine.budget().stats().used;
     let cache = engine.options().cache_size;
-    assert!(used <= cache, "{used} bytes are held for references that nobody reads; the cache may have {cache}");
+    assert!(
+        used <= cache,
+        "{used} bytes are held for references that nobody reads; the cache may have {cache}"
+    );
     assert_eq!(engine.running(), 0);
 }

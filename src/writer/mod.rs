@@ -41,7 +41,7 @@ use crate::{
     codec::Codec,
     config::{CodecName, Settings},
     engine::{Defaults, Engine, Op, Scope},
-    error::{Code, Result},
+    error::{Code, Error, Result},
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
 };
@@ -68,7 +68,13 @@ pub(crate) struct Context {
 /// Offloads a segment and returns its receipt.
 pub(crate) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
     let what = segment.key.clone();
-    offload::offload(ctx, op, segment).await.map_err(|e| e.context(format_args!("offload of {what}")))
+    offload::offload(ctx, op, segment).await.map_err(|e| about("offload", &what, e))
+}
+
+/// The error with what it happened to in front, unless it says so already (what an operation's guard says does).
+fn about(doing: &str, what: &str, e: Error) -> Error {
+    let subject = format!("{doing} of {what}");
+    if e.message().starts_with(&subject) { e } else { e.context(subject) }
 }
 
 impl Context {

@@ -8,7 +8,7 @@
 //! until the store has it. Encoding a block of 256 KiB takes well under a millisecond.
 
 use super::{
-    Context,
+    Context, about,
     commit::Pending,
     encode::Encoder,
     offload::{COMPRESSOR, blocking},
@@ -321,7 +321,7 @@ impl Shared {
             Ok(done) => Ok(done),
             Err(Fault::Refused(e)) => Err(e),
             Err(Fault::Fatal(e)) => {
-                let e = e.context(format_args!("writer of {}", self.key));
+                let e = about("writer", self.key.as_str(), e);
                 *state = State::Over(e.clone());
                 self.op.cancel();
                 Err(e)
@@ -400,7 +400,7 @@ impl Shared {
             }
         };
         let done = self.clone().finish(&op, open, offsets, expected, attachments);
-        let done = done.await.map_err(|e| e.context(format_args!("writer of {}", self.key)));
+        let done = done.await.map_err(|e| about("writer", self.key.as_str(), e));
         let over = match &done {
             Ok(_) => over("it was committed"),
             Err(e) => e.clone(),
@@ -458,7 +458,8 @@ impl Shared {
             outlet.send(part)?;
         }
         drop(outlet);
-        let lost = |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
+        let lost =
+            |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
         let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?;
         let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
         let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
