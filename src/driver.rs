@@ -14,11 +14,16 @@ use crate::{
     config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
+    metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
     store::{self, Key, ListPage, ObjectStore, OpenOptions},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What an asynchronous operation gave.
 #[derive(Debug)]
@@ -54,6 +59,12 @@ struct Inner {
     reader: Arc<Reader>,
     writer: Arc<writer::Context>,
     scope: Scope,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.engine.metrics().open_drivers.sub(1);
+    }
 }
 
 impl Driver {
@@ -100,6 +111,7 @@ impl Driver {
         });
         engine.log().info("driver", "opened", &[("store", &store.uri())]);
         warn_of_lost_settings(engine, config, &settings);
+        engine.metrics().open_drivers.add(1);
         let engine = engine.clone();
         Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
     }
@@ -173,9 +185,17 @@ impl Driver {
         call: &Call,
     ) -> Result<Option<usize>> {
         self.0.scope.check_open()?;
+        let started = Instant::now();
         let cached = self.0.reader.try_read_cached(r, offset, dest, &call.flags)?;
-        if cached.is_none() && call.flags.cached_only {
-            return Err(would_block(&r.key));
+        match cached {
+            Some(_) => {
+                // It needs no registration, but it is an operation like any other to whoever counts.
+                let metrics = self.0.engine.metrics();
+                metrics.operation_accepted(OpKind::Read);
+                metrics.operation_ended(OpKind::Read, metrics::Outcome::OK, started.elapsed());
+            }
+            None if call.flags.cached_only => return Err(would_block(&r.key)),
+            None => {}
         }
         Ok(cached)
     }

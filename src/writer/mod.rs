@@ -42,6 +42,7 @@ use crate::{
     config::{CodecName, Settings},
     engine::{Defaults, Engine, Op, Scope},
     error::{Code, Error, Result},
+    metrics::{Form, Work},
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
 };
@@ -143,7 +144,13 @@ impl Context {
             tail,
         };
         match commitment.settle(op, &pending).await {
-            Ok(Settled::Committed) => Ok(self.receipt(&target.key, &tail().await?, false)),
+            Ok(Settled::Committed) => {
+                let receipt = self.receipt(&target.key, &tail().await?, false);
+                let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
+                moved.of(Form::Raw).add(receipt.segment_bytes);
+                moved.of(Form::Stored).add(receipt.object_bytes);
+                Ok(receipt)
+            }
             Ok(Settled::Existed(there)) => {
                 target.abort(pending).await;
                 Ok(self.receipt(&target.key, &there, true))

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     engine::{Call, Class, Engine, Op, OpKind, Reservation},
     error::{Code, Error, Result},
+    metrics::Metrics,
     object::{Append, Mode, ObjectId, RecordBlockBuilder, Tail},
     store::{BoxFuture, Key},
 };
@@ -94,6 +95,7 @@ struct Open {
     on_writable: Option<Arc<OnWritable>>,
     /// A task is waiting to say that there is room.
     waiting: Arc<AtomicBool>,
+    _counted: Counted,
     /// For a record that is larger than what was reserved.
     large: Option<Reservation>,
     memory: Reservation,
@@ -169,6 +171,7 @@ impl Writer {
             max_bytes,
             on_writable: on_writable.map(Arc::new),
             waiting: Arc::default(),
+            _counted: Counted::new(ctx.engine.metrics()),
             large: None,
             memory,
         };
@@ -495,6 +498,22 @@ impl Shared {
             Ok((Some(memory), loaded?))
         })
         .await
+    }
+}
+
+/// An open writer, as the metrics count it.
+struct Counted(Arc<Metrics>);
+
+impl Counted {
+    fn new(metrics: &Arc<Metrics>) -> Counted {
+        metrics.open_writers.add(1);
+        Counted(metrics.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open_writers.sub(1);
     }
 }
 
