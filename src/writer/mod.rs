@@ -15,7 +15,9 @@
 
 mod commit;
 mod encode;
+mod finish;
 mod offload;
+mod open;
 mod outlet;
 mod parts;
 mod plan;
