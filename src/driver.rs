@@ -15,7 +15,7 @@ use crate::{
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, ObjectStore, OpenOptions},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{future::Future, sync::Arc, time::Duration};
@@ -65,24 +65,21 @@ impl Driver {
         engine.check_fork()?;
         let settings = Arc::new(config.settings()?);
         let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
-        let store = store::open(uri, &options)?;
+        let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
+            Ok(MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone()))
+        };
+        let store = open(uri)?;
         let previous: Result<Vec<_>> = settings
             .store_previous
             .iter()
-            .map(|uri| store::open(uri, &options).map_err(|e| e.context("setting store.previous")))
+            .map(|uri| open(uri).map_err(|e| e.context("setting store.previous")))
             .collect();
-        let read = ReadOptions {
-            fetch_size: settings.read_fetch_size,
-            concurrency: settings.read_concurrency,
-            ahead_max: settings.read_ahead_max as u64,
-            deadline: settings.deadline_read,
-        };
         let reader = Reader::new(
             engine,
             Shared::of(engine, settings.cache_memory_verify == CacheVerify::Always),
             store.clone(),
             previous?,
-            read,
+            ReadOptions::from(&*settings),
         );
         let writer = Arc::new(writer::Context {
             fingerprint: store::fingerprint(store.uri()),
