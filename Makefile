@@ -7,8 +7,8 @@ CARGO    ?= cargo
 CC       ?= cc
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-# Programs of this tree; scripts and tests get them by name.
-export CARGO CC
+# CC is not exported: cargo would take it for a change and compile the C parts of dependencies anew.
+export CARGO
 export FEATURES = --features testing
 # full: the long tests run at their real sizes. quick: the same tests, small.
 export SCALE ?= quick
@@ -41,7 +41,7 @@ test-rust:
 
 ## test-c: the C ABI, minibroker and the installed files, from C's side
 test-c: lib-testing minibroker
-	@status=0; for runner in $(wildcard $(C_RUNNERS)); do python3 $$runner || status=1; done; exit $$status
+	@status=0; for runner in $(wildcard $(C_RUNNERS)); do CC='$(CC)' python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
 C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py

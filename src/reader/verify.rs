@@ -206,7 +206,8 @@ impl Run<'_> {
     /// Takes the blocks of the oldest request into account.
     async fn settle_one(&mut self) -> Result<()> {
         let gone = || {
-            Error::new(Code::Unavailable, "the engine shut down while blocks were verified; open it again")
+            let what = "a request for blocks ended without an answer; repeat the check";
+            Error::new(Code::Internal, what).with_retryable(true)
         };
         let Some(blocks) = self.op.guard(async { Ok(self.requests.next().await) }).await? else {
             return Ok(());

@@ -4,10 +4,14 @@
 //!            send the commit
 //!   Done ──────────► committed
 //!   Exists ────────► look: ours ► committed   same content ► success, existed   other ► ALREADY_EXISTS
-//!   NotDone ───────► first answer: not committed.  After an unknown one: look, then not committed
+//!   NotDone ───────► first answer: not committed.  After an unknown one: as that
 //!   Unknown ───────► look: ours ► committed   other ► as above   nothing ► send it again
+//!   no answer within the stall limit ► as unknown
 //!   deadline ──────► OUTCOME_UNKNOWN
 //! ```
+//!
+//! That an object is not there does not show that a request whose answer was lost will not create it yet: it may
+//! still be on its way. So what was unknown once ends as committed or as `OUTCOME_UNKNOWN`.
 //!
 //! Invariant: once a commit may have reached the store, nothing aborts or undoes it, and only what a look at
 //! the object shows counts: its UUID, not a guess from an error. A cancel that comes later is ignored here:
@@ -142,12 +146,12 @@ impl Commitment<'_> {
                 Commit::Done | Commit::Exists | Commit::NotDone(_) | Commit::Unknown(_) => {}
             }
             op.stage("settle");
-            let looked = op.guard_deadline_only(look(self.store, self.key)).await;
+            let looked = op.guard_uncancelled(look(self.store, self.key)).await;
             match (looked, answer) {
                 (Ok(Some(there)), _) => return self.taken(op, there).await,
-                // It answered that it did not commit, and the object is not there: an answer at last.
-                (Ok(None), Commit::NotDone(e)) => return Err(e),
-                (Ok(None), Commit::Unknown(e)) => uncertain = Some(e),
+                // This request did nothing and the next one would not either; an earlier one may yet.
+                (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e)),
+                (Ok(None), Commit::NotDone(e) | Commit::Unknown(e)) => uncertain = Some(e),
                 (Ok(None), Commit::Done) => {
                     return Err(Error::new(
                         Code::AlreadyExists,
@@ -182,7 +186,7 @@ impl Commitment<'_> {
                 let put = self.store.put(self.key, self.info, body.clone());
                 if again {
                     return op
-                        .guard_deadline_only(async { Ok(put.await) })
+                        .guard_uncancelled(async { Ok(put.await) })
                         .await
                         .or_else(|e| Ok(Commit::Unknown(e)));
                 }
@@ -197,7 +201,7 @@ impl Commitment<'_> {
                 if !again {
                     op.guard(async { Ok(()) }).await.map_err(NotSent)?;
                 }
-                op.guard_deadline_only(async { Ok(upload.commit().await) })
+                op.guard_uncancelled(async { Ok(upload.commit().await) })
                     .await
                     .or_else(|e| Ok(Commit::Unknown(e)))
             }

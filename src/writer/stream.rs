@@ -8,10 +8,10 @@
 //! until the store has it. Encoding a block of 256 KiB takes well under a millisecond.
 
 use super::{
-    Context,
+    Context, about,
     commit::Pending,
     encode::Encoder,
-    offload::{COMPRESSOR, blocking, ended_early},
+    offload::{COMPRESSOR, blocking},
     outlet::{self, Outlet},
     parts::Cutter,
     plan::{Plan, most_stored},
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     engine::{Call, Class, Engine, Op, OpKind, Reservation},
     error::{Code, Error, Result},
+    metrics::Metrics,
     object::{Append, Mode, ObjectId, RecordBlockBuilder, Tail},
     store::{BoxFuture, Key},
 };
@@ -30,15 +31,20 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     future::ready,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
 /// A record of more bytes than this does not fit what a writer reserves when it opens, and reserves more.
 const LARGE: usize = 256 << 10;
+
+/// What a record takes beside its payload, at most: the header of a new block and the record's own (docs/format.md,
+/// section 8).
+const RECORD: usize = 28 + 6;
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +83,7 @@ enum State {
 struct Open {
     encoder: Encoder,
     outlet: Outlet,
-    upload: JoinHandle<Result<Pending>>,
+    upload: oneshot::Receiver<Result<Pending>>,
     target: Target,
     if_exists: IfExists,
     id: ObjectId,
@@ -89,6 +95,7 @@ struct Open {
     on_writable: Option<Arc<OnWritable>>,
     /// A task is waiting to say that there is room.
     waiting: Arc<AtomicBool>,
+    _counted: Counted,
     /// For a record that is larger than what was reserved.
     large: Option<Reservation>,
     memory: Reservation,
@@ -128,14 +135,27 @@ impl Writer {
         let encoder = Encoder::new(seal, cutter)?;
         let (outlet, inlet) = outlet::channel(plan.slots);
         let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, None), key: key.clone() };
-        let upload = ctx.engine.handle().spawn({
+        let (sent, upload) = oneshot::channel();
+        let sending = {
             let (target, op, failure) = (target.clone(), op.clone(), inlet.failure());
             async move {
-                let sent = target.send(&op, plan.concurrency, inlet.items()).await;
+                // It outlives the sending, so that whoever finds it closed also finds the reason.
+                let mut items = pin!(inlet.items());
+                let sent = target.send(&op, plan.concurrency, items.as_mut()).await;
                 if let Err(e) = &sent {
                     let _ = failure.set(e.clone());
                 }
                 sent
+            }
+        };
+        // The writer's operation ends with its upload, also if the host keeps the handle after a cancel or a close.
+        ctx.engine.spawn_with(op.clone(), sending, {
+            let (target, engine) = (target.clone(), ctx.engine.clone());
+            move |result| {
+                if let Err(Ok(pending)) = sent.send(result) {
+                    // The commit that should have had it was cut off.
+                    engine.handle().spawn(async move { target.abort(pending).await });
+                }
             }
         });
         let open = Open {
@@ -151,6 +171,7 @@ impl Writer {
             max_bytes,
             on_writable: on_writable.map(Arc::new),
             waiting: Arc::default(),
+            _counted: Counted::new(ctx.engine.metrics()),
             large: None,
             memory,
         };
@@ -202,8 +223,7 @@ impl Writer {
         let shared = self.0.clone();
         // Held by the commit from here on: a second commit, or a write meanwhile, is BUSY.
         let open = shared.take_open(busy())?;
-        let op = match shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits())
-        {
+        let op = match shared.start(call) {
             Ok(op) => op,
             Err(e) => {
                 *shared.state.lock() = State::Open(open);
@@ -217,7 +237,8 @@ impl Writer {
         Ok((op, work))
     }
 
-    /// Gives the segment up and removes what was sent of it. Repeating it is success.
+    /// Gives the segment up and removes what was sent of it. Repeating it is success, and so is doing it after the
+    /// driver was closed.
     pub fn abort(&self, call: &Call) -> Result<()> {
         let (op, work) = self.start_abort(call)?;
         self.0.ctx.engine.block_on(&op, work)
@@ -266,6 +287,13 @@ impl Shared {
         self.state.try_lock().ok_or_else(busy)
     }
 
+    /// An operation for one call, which ends with the driver.
+    fn start(&self, call: &Call) -> Result<Op> {
+        let op = self.ctx.engine.start(OpKind::Writer, self.key.as_str(), call, self.ctx.limits())?;
+        self.ctx.scope.enter(&op)?;
+        Ok(op)
+    }
+
     /// Takes the open writer out; from then on calls get `instead`.
     fn take_open(&self, instead: Error) -> Result<Box<Open>> {
         let mut state = self.lock()?;
@@ -280,7 +308,7 @@ impl Shared {
 
     /// Runs `work` on the open writer. An error that `work` calls fatal ends the writer.
     fn with_open<T>(&self, mode: Mode, work: impl FnOnce(&mut Open) -> Result<T, Fault>) -> Result<T> {
-        self.ctx.engine.check_fork()?;
+        self.ctx.scope.check_open()?;
         let mut state = self.lock()?;
         let open = match &mut *state {
             State::Open(open) => open,
@@ -296,7 +324,7 @@ impl Shared {
             Ok(done) => Ok(done),
             Err(Fault::Refused(e)) => Err(e),
             Err(Fault::Fatal(e)) => {
-                let e = e.context(format_args!("writer of {}", self.key));
+                let e = about("writer", self.key.as_str(), e);
                 *state = State::Over(e.clone());
                 self.op.cancel();
                 Err(e)
@@ -324,7 +352,7 @@ impl Shared {
 
     fn append(&self, record: Record<'_>, wait: Option<&Call>) -> Result<()> {
         self.with_open(Mode::Records, |open| {
-            open.check_room(record.payload.len())?;
+            open.check_room(record.payload.len() + RECORD)?;
             self.make_ready(open, wait)?;
             if record.payload.len() > LARGE {
                 let extra = 2 * record.payload.len() as u64;
@@ -353,7 +381,7 @@ impl Shared {
                 format!("the writer of {} is full: its parts are on their way to the store", self.key),
             )));
         };
-        let op = engine.start(OpKind::Writer, self.key.as_str(), call, self.ctx.limits())?;
+        let op = self.start(call)?;
         let (slots, waiting) = (open.outlet.slots(), op.clone());
         op.stage("wait for room");
         let slot = engine.block_on(&op, async move {
@@ -375,7 +403,7 @@ impl Shared {
             }
         };
         let done = self.clone().finish(&op, open, offsets, expected, attachments);
-        let done = done.await.map_err(|e| e.context(format_args!("writer of {}", self.key)));
+        let done = done.await.map_err(|e| about("writer", self.key.as_str(), e));
         let over = match &done {
             Ok(_) => over("it was committed"),
             Err(e) => e.clone(),
@@ -433,7 +461,9 @@ impl Shared {
             outlet.send(part)?;
         }
         drop(outlet);
-        let pending = op.guard_waiting(async { upload.await.map_err(ended_early)? }).await?;
+        let lost =
+            |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
+        let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?;
         let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
         let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
         drop(memory);
@@ -468,6 +498,22 @@ impl Shared {
             Ok((Some(memory), loaded?))
         })
         .await
+    }
+}
+
+/// An open writer, as the metrics count it.
+struct Counted(Arc<Metrics>);
+
+impl Counted {
+    fn new(metrics: &Arc<Metrics>) -> Counted {
+        metrics.open_writers.add(1);
+        Counted(metrics.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open_writers.sub(1);
     }
 }
 

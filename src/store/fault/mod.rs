@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future, stream};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, future, stream};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
@@ -70,8 +70,13 @@ impl Plan {
         }
     }
 
-    /// A put or a commit, and what happens to its answer.
-    async fn commit(&self, operation: Operation, commit: impl Future<Output = Commit>) -> Commit {
+    /// A put or a commit, and what happens to its answer. `taken` is what the store takes before it decides.
+    async fn commit(
+        &self,
+        operation: Operation,
+        taken: impl Future<Output = Result<()>>,
+        commit: impl Future<Output = Commit> + Send + 'static,
+    ) -> Commit {
         let lost = || {
             Error::new(
                 Code::Unavailable,
@@ -85,7 +90,18 @@ impl Plan {
                 let _ = commit.await;
                 Commit::Unknown(lost())
             }
-            Turn::Go(Some(Fault::Unknown)) => Commit::Unknown(lost()),
+            Turn::Go(Some(Fault::Unknown)) => match taken.await {
+                Ok(()) => Commit::Unknown(lost()),
+                // What never arrived whole cannot have been committed.
+                Err(e) => Commit::NotDone(e),
+            },
+            Turn::Go(Some(Fault::Late(time))) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    let _ = commit.await;
+                });
+                Commit::Unknown(lost())
+            }
             Turn::Go(Some(Fault::Exists)) => Commit::Exists,
             Turn::Go(_) => commit.await,
         }
@@ -125,13 +141,16 @@ impl ObjectStore for FaultStore {
     }
 
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
-        self.plan.commit(Operation::Put, self.inner.put(key, info, body)).boxed()
+        let (inner, key, info, sent) = (self.inner.clone(), key.clone(), info.clone(), body.clone());
+        let commit = async move { inner.put(&key, &info, sent).await };
+        let taken = async move { body.open().try_for_each(|_| future::ready(Ok(()))).await };
+        self.plan.commit(Operation::Put, taken, commit).boxed()
     }
 
     fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
         Box::pin(async move {
             self.plan.pass(Operation::Begin).await?;
-            let inner = self.inner.begin(key, info).await?;
+            let inner = self.inner.begin(key, info).await?.into();
             Ok(Box::new(FaultUpload { inner, plan: self.plan.clone() }) as Box<dyn Upload>)
         })
     }
@@ -182,7 +201,7 @@ impl ObjectStore for FaultStore {
 }
 
 struct FaultUpload {
-    inner: Box<dyn Upload>,
+    inner: Arc<dyn Upload>,
     plan: Arc<Plan>,
 }
 
@@ -195,7 +214,9 @@ impl Upload for FaultUpload {
     }
 
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
-        self.plan.commit(Operation::Commit, self.inner.commit()).boxed()
+        let inner = self.inner.clone();
+        let commit = async move { inner.commit().await };
+        self.plan.commit(Operation::Commit, future::ready(Ok(())), commit).boxed()
     }
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {

@@ -45,8 +45,10 @@ pub enum Fault {
     Panic,
     /// put, commit: commits and answers `Unknown`: `lost`.
     Lost,
-    /// put, commit: answers `Unknown` and does nothing: `unknown`.
+    /// put, commit: takes the whole request, answers `Unknown` and does nothing: `unknown`.
     Unknown,
+    /// put, commit: answers `Unknown` at once and commits after the time, whoever waits for it: `late-300ms`.
+    Late(Duration),
     /// put, commit: answers `Exists` and does nothing: `exists`.
     Exists,
     /// get: the body ends n bytes early, as if it were complete: `short-10`.
@@ -191,7 +193,7 @@ impl Fault {
     fn fits(&self, operation: Operation) -> bool {
         match self {
             Fault::Code(_) | Fault::Delay(_) | Fault::Stall | Fault::Panic => true,
-            Fault::Lost | Fault::Unknown | Fault::Exists => {
+            Fault::Lost | Fault::Unknown | Fault::Late(_) | Fault::Exists => {
                 matches!(operation, Operation::Put | Operation::Commit)
             }
             Fault::Short(_) | Fault::Long(_) | Fault::Flip(_) | Fault::Break(_) | Fault::Hang(_) => {
@@ -210,16 +212,18 @@ impl FromStr for Fault {
         }
         let (name, number) = text.split_once('-').unwrap_or((text, ""));
         let count = || number.parse::<u64>().map_err(|_| malformed(text));
+        let time = || {
+            let ms = number.strip_suffix("ms").and_then(|ms| ms.parse().ok());
+            ms.map(Duration::from_millis).ok_or_else(|| malformed(text))
+        };
         Ok(match (name, number) {
             ("stall", "") => Fault::Stall,
             ("panic", "") => Fault::Panic,
             ("lost", "") => Fault::Lost,
             ("unknown", "") => Fault::Unknown,
             ("exists", "") => Fault::Exists,
-            ("delay", ms) => {
-                let ms = ms.strip_suffix("ms").and_then(|ms| ms.parse().ok());
-                Fault::Delay(Duration::from_millis(ms.ok_or_else(|| malformed(text))?))
-            }
+            ("delay", _) => Fault::Delay(time()?),
+            ("late", _) => Fault::Late(time()?),
             ("short", _) => Fault::Short(count()?),
             ("long", _) => Fault::Long(count()?),
             ("flip", _) => Fault::Flip(count()?),
@@ -235,6 +239,7 @@ impl fmt::Display for Fault {
         match self {
             Fault::Code(code) => write!(f, "{code}"),
             Fault::Delay(time) => write!(f, "delay-{}ms", time.as_millis()),
+            Fault::Late(time) => write!(f, "late-{}ms", time.as_millis()),
             Fault::Stall => f.write_str("stall"),
             Fault::Panic => f.write_str("panic"),
             Fault::Lost => f.write_str("lost"),
@@ -279,8 +284,7 @@ mod tests {
 
     #[test]
     fn a_script_prints_as_the_text_that_makes_it() {
-        let text =
-            "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
+        let text = "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&put=1:late-9ms&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
         let script: Script = text.parse().unwrap();
         assert_eq!(script.to_string(), text);
         assert_eq!("get=2:UNAVAILABLE,3+:short-10".parse::<Script>().unwrap().rules.len(), 2);
@@ -296,6 +300,7 @@ mod tests {
             "get=x:stall",
             "get=1:OOPS",
             "get=1:lost",
+            "get=1:late-5ms",
             "put=1:flip-3",
             "rate=5",
             "seed=x",
