@@ -16,7 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, ObjectStore, OpenOptions},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
@@ -77,24 +77,21 @@ impl Driver {
         let settings = Arc::new(config.settings()?);
         let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
         check_scheme(uri, &settings)?;
-        let store = store::open(uri, &options)?;
+        let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
+            Ok(MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone()))
+        };
+        let store = open(uri)?;
         let previous: Result<Vec<_>> = settings
             .store_previous
             .iter()
-            .map(|uri| store::open(uri, &options).map_err(|e| e.context("setting store.previous")))
+            .map(|uri| open(uri).map_err(|e| e.context("setting store.previous")))
             .collect();
-        let read = ReadOptions {
-            fetch_size: settings.read_fetch_size,
-            concurrency: settings.read_concurrency,
-            ahead_max: settings.read_ahead_max as u64,
-            deadline: settings.deadline_read,
-        };
         let reader = Reader::new(
             engine,
             Shared::of(engine, settings.cache_memory_verify == CacheVerify::Always),
             store.clone(),
             previous?,
-            read,
+            ReadOptions::from(&*settings),
         );
         let scope = Scope::new(format!("the driver of {}", store.uri()));
         let writer = Arc::new(writer::Context {

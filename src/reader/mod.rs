@@ -55,6 +55,7 @@ use crate::{
     config::Settings,
     engine::{CallFlags, Engine, Op},
     error::{Code, Error, Result},
+    metrics::Form,
     object::Tail,
     store::{GetRange, Key, ObjectStore, fingerprint},
 };
@@ -137,6 +138,7 @@ impl Reader {
         let flags = op.call().flags;
         self.go_on_ahead(segment.tail(), &raw, &flags, || Ok(segment.clone()));
         self.read_into(&op, &segment, raw, whole.split_to(len), How::of(len as u64, &flags)).await?;
+        self.shared.count(Form::Raw, len as u64);
         Ok(len)
     }
 
@@ -165,7 +167,10 @@ impl Reader {
             let part = (raw.start - block.raw.start) as usize..(raw.end - block.raw.start) as usize;
             let blocks = self.blocks(&op, &segment, vec![block], How::blocks(&flags)).await?;
             return match blocks.into_iter().next() {
-                Some(bytes) => Ok(SegmentBytes::new(bytes.slice(part), lent)),
+                Some(bytes) => {
+                    self.shared.count(Form::Raw, part.len() as u64);
+                    Ok(SegmentBytes::new(bytes.slice(part), lent))
+                }
                 None => Err(Error::new(Code::Internal, "a block was asked for and none came")),
             };
         }
@@ -178,6 +183,7 @@ impl Reader {
         let bytes = buffer
             .into_bytes()
             .ok_or_else(|| Error::new(Code::Internal, "a buffer of our own was taken away"))?;
+        self.shared.count(Form::Raw, len);
         Ok(SegmentBytes::new(bytes, lent))
     }
 
