@@ -62,6 +62,10 @@ lint:
 bless:
 	SEGLIFT_BLESS=1 $(CARGO) test --release --locked $(FEATURES) --tests
 
+## bench: what a GiB costs, in CPU seconds; never a test
+bench:
+	$(CARGO) bench --profile release --locked --bench core
+
 ## install: library, header, loader, command, pkg-config and CMake files into DESTDIR and PREFIX
 install:
 	$(CARGO) build --release --locked
@@ -105,5 +109,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test test-rust test-c test-scripts test-long lint bless install dist clean help \
+.PHONY: run test bench test-rust test-c test-scripts test-long lint bless install dist clean help \
 	minibroker lib-testing print-test-tools
