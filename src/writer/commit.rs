@@ -37,6 +37,8 @@ use std::{
 
 /// First and longest pause between two attempts to settle.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// How often an object that cannot be read is looked at: what three reads find damaged stays so.
+const UNREADABLE: u32 = 3;
 /// A first look at an object's end: nearly always all of its tail.
 const LOOK: u64 = 64 << 10;
 const _: () = assert!(LOOK as usize >= LEAST_SUFFIX);
@@ -133,7 +135,7 @@ impl Commitment<'_> {
 
     async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled> {
         let mut uncertain: Option<Error> = None;
-        let mut pause = PAUSE.0;
+        let (mut pause, mut unreadable) = (PAUSE.0, 0);
         loop {
             let answer = match self.send(op, pending, uncertain.is_some()).await {
                 Ok(answer) => answer,
@@ -160,8 +162,14 @@ impl Commitment<'_> {
                 }
                 // Whoever held the key deleted it between the two answers: try again.
                 (Ok(None), Commit::Exists) => {}
+                // What stands there cannot be read and the store refused our only request: certainly not ours.
+                (Err(e), Commit::Exists) if e.code() == Code::AlreadyExists && uncertain.is_none() => {
+                    return Err(e);
+                }
                 (Err(e), _) => {
-                    if op.remaining().is_zero() {
+                    // Otherwise it may be ours, damaged on the way here (looks again) or for good (gives up).
+                    unreadable += u32::from(e.code() == Code::AlreadyExists);
+                    if unreadable == UNREADABLE || op.remaining().is_zero() {
                         return Err(self.unknown(e));
                     }
                     uncertain = Some(e);
@@ -199,7 +207,7 @@ impl Commitment<'_> {
             Pending::Upload(upload) => {
                 // The last moment at which a cancel or a deadline still means "not committed".
                 if !again {
-                    op.guard(async { Ok(()) }).await.map_err(NotSent)?;
+                    op.check().map_err(NotSent)?;
                 }
                 op.guard_uncancelled(async { Ok(upload.commit().await) })
                     .await
