@@ -9,7 +9,13 @@ use crate::{
     error::{Code, Error, Result},
 };
 use bytes::Bytes;
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use rustix::fs::OFlags;
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+};
 
 enum Kind {
     File { file: File, offset: u64, name: String },
@@ -29,7 +35,7 @@ impl OpenSource {
         match source {
             Source::Path { path, offset, len } => {
                 let name = path.display().to_string();
-                let file = File::open(&path).map_err(|e| failed(&name, "cannot be opened", &e))?;
+                let file = open(&path, &name)?;
                 OpenSource::file(file, offset, len, name)
             }
             Source::File { file, offset, len } => {
@@ -96,6 +102,14 @@ impl OpenSource {
     }
 }
 
+/// Opens a file to read. `NONBLOCK` means nothing for a file, and opening a FIFO would wait for a writer without it:
+/// on a thread that no deadline brings back.
+fn open(path: &Path, name: &str) -> Result<File> {
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    opened.map_err(|e| failed(name, "cannot be opened", &e))
+}
+
 fn failed(name: &str, what: &str, e: &io::Error) -> Error {
     Error::new(Code::SourceFailed, format!("source {name} {what}: {e}"))
 }
@@ -106,7 +120,12 @@ pub(super) fn attachment_len(data: &AttachmentData) -> Result<u64> {
         AttachmentData::Bytes(bytes) => bytes.len() as u64,
         AttachmentData::Path(path) => {
             let name = path.display().to_string();
-            std::fs::metadata(path).map_err(|e| failed(&name, "cannot be examined", &e))?.len()
+            let meta = std::fs::metadata(path).map_err(|e| failed(&name, "cannot be examined", &e))?;
+            if !meta.is_file() {
+                let what = format!("attachment {name} is not a regular file; give its bytes instead");
+                return Err(Error::new(Code::SourceFailed, what));
+            }
+            meta.len()
         }
     };
     Ok(len)
@@ -122,7 +141,7 @@ pub(super) fn load_attachment(data: AttachmentData, len: u64) -> Result<Bytes> {
 
 fn read_whole(path: &Path, len: usize) -> Result<Bytes> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|e| failed(&name, "cannot be opened", &e))?;
+    let file = open(path, &name)?;
     let mut out = Vec::new();
     out.try_reserve_exact(len).map_err(|_| {
         Error::new(Code::ResourceExhausted, format!("no memory for the {len} bytes of attachment {name}"))

@@ -173,3 +173,20 @@ fn an_empty_segment_is_a_segment() {
         place.holds_only(&["none", "zstd"]);
     }
 }
+
+#[test]
+fn a_fifo_is_refused_as_a_source_and_as_an_attachment_instead_of_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let place = Place::memory();
+    let driver = place.open("");
+    for codec in CODECS {
+        assert_eq!(code(driver.offload(from_file("k", &path, codec), &Call::default())), Code::SourceFailed);
+        let attachment = Attachment { name: "a".to_owned(), data: AttachmentData::Path(path.clone()) };
+        let segment = Segment { attachments: vec![attachment], ..segment("k", &noise(1, 10), codec) };
+        assert_eq!(code(driver.offload(segment, &Call::default())), Code::SourceFailed);
+    }
+    place.holds_only(&[]);
+}
