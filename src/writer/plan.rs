@@ -87,10 +87,10 @@ pub(super) fn most_stored(raw: u64, block_size: u64, attached: u64, codec: Codec
     let blocks = raw / block_size + 1;
     let data = match codec {
         Codec::None => raw,
-        Codec::Zstd => raw + raw / 128,
+        Codec::Zstd => raw.saturating_add(raw / 128),
     };
     data.saturating_add(blocks.saturating_mul(256))
-        .saturating_add(attached + attached / 128)
+        .saturating_add(attached.saturating_add(attached / 128))
         .saturating_add(1 << 20)
 }
 

@@ -288,12 +288,8 @@ impl Body for SharedPart {
 pub(super) fn identity_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<u64> {
     let (mut at, mut crc) = (0, crc64nvme(&[]));
     while at < source.len() {
-        if op.is_cancelled() {
-            return Err(Error::new(
-                Code::Cancelled,
-                "the offload was cancelled while its source was compared",
-            ));
-        }
+        // Nobody waits for this thread any more once the operation has ended.
+        op.check()?;
         let mut piece = pool.get()?;
         let len = (source.len() - at).min(PIECE as u64) as usize;
         source.read_at(at, &mut piece.capacity_mut()[..len])?;
