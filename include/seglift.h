@@ -1492,7 +1492,8 @@ seglift_code seglift_writer_open(struct seglift_driver *driver,
                                  struct seglift_error **err);
 
 /**
- * Appends bytes to a segment in byte mode. Without a queue all len bytes are taken; with one, *written may be less.
+ * Appends bytes to a segment in byte mode. Without a queue all len bytes are taken, or it fails and *written says how
+ * many were; with one, *written may be less.
  * The bytes are yours again when it returns.
  * Errors: WOULD_BLOCK (nothing was taken), OUT_OF_RANGE (over max_bytes), INVALID_ARGUMENT (record mode), CLOSED
  * (committed or aborted), or the error that ended the upload: it stays. Threads: one; blocks without a queue.

@@ -145,7 +145,8 @@ impl State {
     }
 }
 
-/// Appends bytes to a segment in byte mode. Without a queue all len bytes are taken; with one, *written may be less.
+/// Appends bytes to a segment in byte mode. Without a queue all len bytes are taken, or it fails and *written says how
+/// many were; with one, *written may be less.
 /// The bytes are yours again when it returns.
 /// Errors: WOULD_BLOCK (nothing was taken), OUT_OF_RANGE (over max_bytes), INVALID_ARGUMENT (record mode), CLOSED
 /// (committed or aborted), or the error that ended the upload: it stays. Threads: one; blocks without a queue.
@@ -165,12 +166,14 @@ pub unsafe extern "C" fn seglift_writer_write(
             let place = Place::new(written, 0, "number of bytes written")?;
             let (state, call) = (handle::borrow(writer.cast_const())?, call::read(call)?);
             let data = blob(data, len, "data")?;
-            place.set(if state.never_blocks {
-                state.writer.try_write(data)
-            } else {
-                state.writer.write(data, &call)
-            }?);
-            Ok(())
+            if state.never_blocks {
+                place.set(state.writer.try_write(data)?);
+                return Ok(());
+            }
+            // Who was promised that all is taken must not find a hole: what is missing is an error.
+            let (taken, why_not_all) = state.writer.write_all(data, &call)?;
+            place.set(taken);
+            why_not_all.map_or(Ok(()), Err)
         })
     }
 }

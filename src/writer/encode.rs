@@ -59,6 +59,9 @@ impl Encoder {
         let crc32c = self.cutter.push(stored)?;
         let entry =
             BlockEntry { raw_len: raw.len() as u32, stored_len: stored.len() as u32, crc32c, records };
+        // The frame of a large record; what is usual stays.
+        let usual = 2 * self.seal.block_size() as usize;
+        self.frame.shrink_to(usual);
         self.raw_len += raw.len() as u64;
         self.seal.block(entry, raw)
     }

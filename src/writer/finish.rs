@@ -67,6 +67,7 @@ impl Shared {
             id,
             mut records,
             mut block,
+            large,
             memory,
             ..
         } = *open;
@@ -74,6 +75,7 @@ impl Shared {
             // In byte mode the open block is in `block` already.
             let span = if encoder.mode() == Mode::Records { records.finish(&mut block) } else { None };
             if !block.is_empty() {
+                outlet.holding(large);
                 encoder.block(&block, span)?;
                 outlet.send_full(&mut encoder)?;
             }
@@ -95,7 +97,7 @@ impl Shared {
         drop(outlet);
         let lost =
             |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
-        let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?;
+        let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?.claim();
         let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
         let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
         drop(memory);
@@ -123,7 +125,7 @@ impl Shared {
                 attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
             let sized = sized?;
             // The writer holds memory already, so it must not wait for more.
-            let len: u64 = sized.iter().map(|(len, _)| 2 * len).sum();
+            let len: u64 = sized.iter().fold(0, |sum, (len, _)| len.saturating_mul(2).saturating_add(sum));
             let memory = engine.budget().try_reserve(Class::Upload, len)?;
             let loaded: Result<Vec<_>> =
                 sized.into_iter().map(|(len, a)| Ok((a.name, load_attachment(a.data, len)?))).collect();

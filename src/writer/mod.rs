@@ -86,7 +86,8 @@ impl Context {
         Defaults { deadline: Some(self.settings.deadline_offload), stall: Some(self.settings.stall) }
     }
 
-    /// The limits of a writer itself: it lives as long as its host pushes, but its parts must move.
+    /// The limits of a writer itself, unless its host sets others: it lives as long as its host pushes, but its parts
+    /// must move.
     fn writer_limits(&self) -> Defaults {
         Defaults { deadline: None, stall: Some(self.settings.stall) }
     }

@@ -43,7 +43,8 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     op.set_total(source.len());
 
     let block_size = ctx.block_size(codec);
-    let attached: u64 = attachments.iter().map(|(len, _)| len).sum();
+    // What a sparse file claims to be must not overflow: it is refused by the budget.
+    let attached = attachments.iter().fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
     let caps = ctx.store.capabilities();
     let most = most_stored(source.len(), block_size.into(), attached, codec);
     let settings = &ctx.settings;
@@ -53,7 +54,8 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     };
     let encoding = if codec == Codec::Zstd { COMPRESSOR + 2 * u64::from(block_size) } else { 0 };
     op.stage("wait for memory");
-    let memory = plan.memory + encoding + 2 * attached + index_memory(source.len(), block_size);
+    let memory = (plan.memory + encoding + index_memory(source.len(), block_size))
+        .saturating_add(attached.saturating_mul(2));
     let _memory = ctx.engine.budget().reserve(Class::Upload, memory, &op).await?;
 
     let id = ObjectId::random();
@@ -97,7 +99,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
                     offset,
                     body: Arc::new(SharedPart(body)),
                     last: number + 1 == count,
-                    slot: None,
+                    hold: None,
                 })
             }));
             let pending = target.send(&op, plan.concurrency, parts).await?;
@@ -218,7 +220,7 @@ impl Inlet {
                 offset: out.part.offset,
                 last: out.part.last,
                 body: out.part.body,
-                slot: out.slot,
+                hold: Some(out.hold),
             };
             Some((Ok(item), inlet))
         })

@@ -1,7 +1,11 @@
 //! The open segment of a streaming writer: blocks fill up, are encoded, and leave as parts.
 
 use super::{
-    commit::Pending, encode::Encoder, outlet::Outlet, segment::IfExists, stream::OnWritable, upload::Target,
+    encode::Encoder,
+    outlet::Outlet,
+    segment::IfExists,
+    stream::OnWritable,
+    upload::{Sent, Target},
 };
 use crate::{
     engine::{Engine, Reservation},
@@ -19,7 +23,7 @@ use tokio::sync::oneshot;
 pub(super) struct Open {
     pub encoder: Encoder,
     pub outlet: Outlet,
-    pub upload: oneshot::Receiver<Result<Pending>>,
+    pub upload: oneshot::Receiver<Result<Sent>>,
     pub target: Target,
     pub if_exists: IfExists,
     pub id: ObjectId,
@@ -34,7 +38,7 @@ pub(super) struct Open {
     /// Ends with the segment.
     #[expect(dead_code, reason = "it counts by being there")]
     pub counted: Counted,
-    /// For a record that is larger than what was reserved.
+    /// For a record in `records` that is larger than what was reserved. Goes with its parts.
     pub large: Option<Reservation>,
     pub memory: Reservation,
 }
@@ -114,24 +118,31 @@ impl Open {
 
     pub fn close_record_block(&mut self) -> Result<()> {
         if let Some(span) = self.records.finish(&mut self.block) {
+            self.outlet.holding(self.large.take());
             self.encoder.block(&self.block, Some(span))?;
             self.outlet.send_full(&mut self.encoder)?;
         }
         self.block.clear();
+        // A record may be as large as 64 MiB; its room is not kept for the small ones after it.
+        self.block.shrink_to(self.block_size);
         Ok(())
     }
 
     /// Lets the host know once, when there is room again or the upload failed.
     pub fn call_when_writable(&self, engine: &Engine) {
-        let Some(on_writable) = self.on_writable.clone() else { return };
+        let Some(on_writable) = &self.on_writable else { return };
         if self.waiting.swap(true, Ordering::AcqRel) {
             return;
         }
         let (slots, waiting) = (self.outlet.slots(), self.waiting.clone());
+        // Weakly: a writer that is gone frees its slots too, and its host must not hear of it any more.
+        let on_writable = Arc::downgrade(on_writable);
         engine.handle().spawn(async move {
             let _ = slots.acquire().await;
             waiting.store(false, Ordering::Release);
-            on_writable();
+            if let Some(on_writable) = on_writable.upgrade() {
+                on_writable();
+            }
         });
     }
 }

@@ -4,20 +4,29 @@
 //! again when the store has the part. The sending side learns of a failed upload because the slots are closed.
 //!
 //! Trade-off: a block that fills more than one part (a record far larger than a part) hands them all over with
-//! one slot; the record's memory was reserved apart.
+//! one slot; the record's memory was reserved apart, and is held until the last of them is sent.
 
 use super::{encode::Encoder, parts::Part};
-use crate::error::{Code, Error, Result};
+use crate::{
+    engine::Reservation,
+    error::{Code, Error, Result},
+};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore, TryAcquireError,
     mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-/// A part and the slot that it holds until it is sent.
+/// A part and what it holds until it is sent.
 pub(super) struct Outgoing {
     pub part: Part,
-    pub slot: Option<OwnedSemaphorePermit>,
+    pub hold: Hold,
+}
+
+/// A slot, and the memory of a large record that lies in the part.
+pub(super) struct Hold {
+    _slot: Option<OwnedSemaphorePermit>,
+    _large: Option<Arc<Reservation>>,
 }
 
 /// The encoder's end.
@@ -25,6 +34,7 @@ pub(super) struct Outlet {
     parts: UnboundedSender<Outgoing>,
     slots: Arc<Semaphore>,
     slot: Option<OwnedSemaphorePermit>,
+    large: Option<Arc<Reservation>>,
     failure: Arc<OnceLock<Error>>,
 }
 
@@ -40,7 +50,8 @@ pub(super) fn channel(slots: usize) -> (Outlet, Inlet) {
     let (sender, receiver) = unbounded_channel();
     let slots = Arc::new(Semaphore::new(slots));
     let failure = Arc::new(OnceLock::new());
-    let outlet = Outlet { parts: sender, slots: slots.clone(), slot: None, failure: failure.clone() };
+    let outlet =
+        Outlet { parts: sender, slots: slots.clone(), slot: None, large: None, failure: failure.clone() };
     (outlet, Inlet { parts: receiver, slots, failure })
 }
 
@@ -77,6 +88,11 @@ impl Outlet {
         Ok(())
     }
 
+    /// The memory of the block that is encoded next, if it is larger than what was reserved: held by its parts.
+    pub fn holding(&mut self, large: Option<Reservation>) {
+        self.large = large.map(Arc::new);
+    }
+
     /// Hands over the parts that the encoder has filled.
     pub fn send_full(&mut self, encoder: &mut Encoder) -> Result<()> {
         while let Some(part) = encoder.take() {
@@ -87,7 +103,8 @@ impl Outlet {
 
     /// Hands over a part.
     pub fn send(&mut self, part: Part) -> Result<()> {
-        let outgoing = Outgoing { part, slot: self.slot.take() };
+        let hold = Hold { _slot: self.slot.take(), _large: self.large.clone() };
+        let outgoing = Outgoing { part, hold };
         self.parts.send(outgoing).map_err(|_| self.failure())
     }
 

@@ -17,7 +17,7 @@ use super::{
     plan::{Plan, most_stored},
     seal::Seal,
     segment::{Finish, Receipt, WriterOptions},
-    upload::Target,
+    upload::{Sent, Target},
 };
 use crate::{
     engine::{Call, Class, Op, OpKind},
@@ -26,7 +26,7 @@ use crate::{
     store::Key,
 };
 use parking_lot::{Mutex, MutexGuard};
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Instant};
 use tokio::sync::oneshot;
 
 /// A record of more bytes than this does not fit what a writer reserves when it opens, and reserves more.
@@ -71,7 +71,8 @@ pub(super) enum State {
 }
 
 impl Writer {
-    /// Opens a writer: reserves its memory or is `BUSY`. Nothing reaches the store before the first part is full.
+    /// Opens a writer: reserves its memory or is `BUSY`. A deadline of `call` is for the whole life of the writer;
+    /// without one it lives as long as its host pushes. Nothing reaches the store before the first part is full.
     pub(crate) fn open(
         ctx: Arc<Context>,
         options: WriterOptions,
@@ -91,13 +92,7 @@ impl Writer {
         let memory =
             ctx.engine.budget().try_reserve(Class::Upload, memory).map_err(|e| e.context("writer"))?;
 
-        // A writer lives as long as its host pushes: only its calls have deadlines.
-        let op = ctx.engine.start(
-            OpKind::Writer,
-            key.as_str(),
-            &Call { deadline: None, ..call.clone() },
-            ctx.writer_limits(),
-        )?;
+        let op = ctx.engine.start(OpKind::Writer, key.as_str(), call, ctx.writer_limits())?;
         let id = ObjectId::random();
         let seal = Seal::new(ctx.about(id, options.mode, codec, options.metadata))?;
         let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
@@ -118,14 +113,9 @@ impl Writer {
             }
         };
         // The writer's operation ends with its upload, also if the host keeps the handle after a cancel or a close.
-        ctx.engine.spawn_with(op.clone(), sending, {
-            let (target, engine) = (target.clone(), ctx.engine.clone());
-            move |result| {
-                if let Err(Ok(pending)) = sent.send(result) {
-                    // The commit that should have had it was cut off.
-                    engine.handle().spawn(async move { target.abort(pending).await });
-                }
-            }
+        ctx.engine.spawn_with(op.clone(), sending, move |result| {
+            // If the commit that should have it was cut off, before or after this, it is aborted.
+            drop(sent.send(result.map(Sent::new)));
         });
         let open = Open {
             encoder,
@@ -156,13 +146,18 @@ impl Writer {
     /// Pushes bytes; waits while the writer is full, up to the call's deadline. Returns how many were taken: all,
     /// unless an error came after some were.
     pub fn write(&self, bytes: &[u8], call: &Call) -> Result<usize> {
+        self.0.write(bytes, Some(call)).map(|(taken, _)| taken)
+    }
+
+    /// [`write`](Writer::write) that also says why not all bytes were taken.
+    pub(crate) fn write_all(&self, bytes: &[u8], call: &Call) -> Result<(usize, Option<Error>)> {
         self.0.write(bytes, Some(call))
     }
 
     /// Pushes as many bytes as the writer takes without waiting; `WOULD_BLOCK` if none, and then `on_writable` is
     /// called once there is room.
     pub fn try_write(&self, bytes: &[u8]) -> Result<usize> {
-        self.0.write(bytes, None)
+        self.0.write(bytes, None).map(|(taken, _)| taken)
     }
 
     /// Pushes a record; waits while the writer is full, up to the call's deadline. `INVALID_ARGUMENT` for an id that
@@ -234,7 +229,7 @@ impl Writer {
                 let Open { upload, target, outlet, .. } = *open;
                 drop(outlet);
                 if let Ok(Ok(pending)) = op.guard_deadline_only(async { Ok(upload.await) }).await? {
-                    target.abort(pending).await;
+                    target.abort(pending.claim()).await;
                 }
                 Ok(())
             }
@@ -301,45 +296,57 @@ impl Shared {
         }
     }
 
-    fn write(&self, bytes: &[u8], wait: Option<&Call>) -> Result<usize> {
+    /// How many bytes were taken, and why not all.
+    fn write(&self, bytes: &[u8], wait: Option<&Call>) -> Result<(usize, Option<Error>)> {
         self.with_open(Mode::Bytes, |open| {
             open.check_room(bytes.len())?;
-            let mut rest = bytes;
+            let (mut rest, mut since) = (bytes, None);
             while !rest.is_empty() {
-                if let Err(fault) = self.make_ready(open, wait) {
+                if let Err(fault) = self.make_ready(open, wait, &mut since) {
                     let taken = bytes.len() - rest.len();
                     return match fault {
-                        Fault::Refused(_) if taken > 0 => Ok(taken),
+                        Fault::Refused(e) if taken > 0 => Ok((taken, Some(e))),
                         fault => Err(fault),
                     };
                 }
                 rest = open.push(rest).map_err(Fault::Fatal)?;
             }
-            Ok(bytes.len())
+            Ok((bytes.len(), None))
         })
     }
 
     fn append(&self, record: Record<'_>, wait: Option<&Call>) -> Result<()> {
         self.with_open(Mode::Records, |open| {
             open.check_room(record.payload.len() + RECORD)?;
-            self.make_ready(open, wait)?;
-            if record.payload.len() > LARGE {
-                let extra = 2 * record.payload.len() as u64;
-                open.large = Some(self.ctx.engine.budget().try_reserve(Class::Upload, extra)?);
-            }
+            self.make_ready(open, wait, &mut None)?;
+            // Smaller ones share a block, whose memory the writer has.
+            let large = record.payload.len() > LARGE.max(open.block_size);
+            let large = match large {
+                true => {
+                    let extra = 2 * record.payload.len() as u64;
+                    Some(self.ctx.engine.budget().try_reserve(Class::Upload, extra)?)
+                }
+                false => None,
+            };
             let taken = open.records.append(record.id, record.time_us, record.payload)?;
             if taken == Append::Full {
                 open.close_record_block().map_err(Fault::Fatal)?;
                 open.records.append(record.id, record.time_us, record.payload)?;
             }
+            open.large = large.or(open.large.take());
             Ok(())
         })
     }
 
-    /// Waits for room, or says that there is none.
-    fn make_ready(&self, open: &mut Open, wait: Option<&Call>) -> Result<(), Fault> {
+    /// Waits for room, or says that there is none. All waits of a call together end at its deadline, which counts from
+    /// the first one: `since`.
+    fn make_ready(
+        &self,
+        open: &mut Open,
+        wait: Option<&Call>,
+        since: &mut Option<Instant>,
+    ) -> Result<(), Fault> {
         if open.outlet.try_ready().map_err(Fault::Fatal)? {
-            open.large = None;
             return Ok(());
         }
         let engine = &self.ctx.engine;
@@ -350,7 +357,9 @@ impl Shared {
                 format!("the writer of {} is full: its parts are on their way to the store", self.key),
             )));
         };
-        let op = self.start(call)?;
+        let waited = since.get_or_insert_with(Instant::now).elapsed();
+        let limit = call.deadline.or(self.ctx.limits().deadline);
+        let op = self.start(&Call { deadline: limit.map(|d| d.saturating_sub(waited)), ..call.clone() })?;
         let (slots, waiting) = (open.outlet.slots(), op.clone());
         op.stage("wait for room");
         let slot = engine.block_on(&op, async move {

@@ -3,7 +3,10 @@
 //! Invariant: an upload that was begun is either handed on to be committed or aborted, also if the future that
 //! sends it is dropped or panics.
 
-use super::commit::{Pending, Watched};
+use super::{
+    commit::{Pending, Watched},
+    outlet::Hold,
+};
 use crate::{
     engine::{Op, OpKind},
     error::{Code, Error, Result},
@@ -11,7 +14,6 @@ use crate::{
 };
 use futures_util::{Stream, StreamExt, stream::FuturesUnordered};
 use std::{pin::pin, sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// How long an abort may take altogether. What it cannot remove until then, reap will find.
 const ABORT: Duration = Duration::from_secs(60);
@@ -35,7 +37,7 @@ pub(super) struct Item {
     /// Nothing comes after it.
     pub last: bool,
     /// Memory that is free again when the part is sent.
-    pub slot: Option<OwnedSemaphorePermit>,
+    pub hold: Option<Hold>,
 }
 
 impl Target {
@@ -91,7 +93,7 @@ async fn send_parts(
         let Some(item) = next.take() else { return Err(ended()) };
         let last = item.last;
         running.push(Box::pin(async move {
-            let _slot = item.slot;
+            let _hold = item.hold;
             op.guard(upload.put_part(item.number, item.offset, item.body)).await
         }));
         while running.len() >= concurrency || last {
@@ -112,6 +114,27 @@ async fn send_parts(
 
 fn ended() -> Error {
     Error::new(Code::Cancelled, "the segment was not finished")
+}
+
+/// What was sent, on its way to whoever commits it; aborted if that one is gone.
+pub(super) struct Sent(Option<Pending>);
+
+impl Sent {
+    pub fn new(pending: Pending) -> Sent {
+        Sent(Some(pending))
+    }
+
+    pub fn claim(mut self) -> Pending {
+        self.0.take().expect("it is taken only by value")
+    }
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        if let Some(Pending::Upload(upload)) = self.0.take() {
+            drop(AbortOnDrop(Some(upload)));
+        }
+    }
 }
 
 /// An upload that is aborted unless it is kept.

@@ -341,3 +341,61 @@ fn a_writer_takes_no_more_than_was_declared() {
         }
     }
 }
+
+#[test]
+fn a_write_that_is_not_taken_within_its_deadline_says_how_much_was_and_can_go_on() {
+    let place = Place::memory();
+    let driver = place.open("part=*:delay-150ms");
+    let writer = open(&driver, "k", Mode::Bytes, Codec::None);
+    let bytes = noise(1, 16 << 20);
+    // Longer than a part takes: the deadline is the whole call's, not that of each wait for a part.
+    let call = Call { deadline: Some(Duration::from_millis(250)), ..Call::default() };
+    let taken = writer.write(&bytes, &call).unwrap();
+    assert!(taken > 0 && taken < bytes.len(), "{taken} bytes were taken");
+    assert_eq!(writer.write(&bytes[taken..], &Call::default()).unwrap(), bytes.len() - taken);
+    commit(&writer).unwrap();
+    assert_same(&content(&place, "k"), &bytes);
+}
+
+#[test]
+fn a_deadline_that_a_writer_is_opened_with_is_for_its_whole_life() {
+    let place = Place::memory();
+    let driver = place.open("");
+    let call = Call { deadline: Some(Duration::from_millis(100)), ..Call::default() };
+    let writer = driver.writer(options("k", Mode::Bytes, Codec::None), &call, None).unwrap();
+    let bytes = noise(1, 2 << 20);
+    let failed = loop {
+        match writer.write(&bytes, &Call::default()) {
+            Ok(_) => thread::sleep(Duration::from_millis(10)),
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(failed.code(), Code::TimedOut, "{failed}");
+    place.holds_only(&[]);
+}
+
+#[test]
+fn large_records_that_the_store_is_too_slow_for_are_busy_and_not_more_memory() {
+    let place = Place::memory();
+    let engine = engine_with(64 << 20);
+    let driver = place.open_on(&engine, "part=1:delay-500ms", &[]);
+    let writer = open(&driver, "k", Mode::Records, Codec::None);
+    let payload = noise(1, 8 << 20);
+    let (mut id, mut busy) = (0, 0);
+    while id < 6 {
+        match append(&writer, id, 0, &payload) {
+            Ok(()) => id += 1,
+            Err(e) => {
+                assert_eq!(e.code(), Code::Busy, "{e}");
+                busy += 1;
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    assert!(busy > 0, "what waits for the store is not counted");
+    commit(&writer).unwrap();
+    assert_eq!(engine.budget().stats().uploads, 0);
+    let back = records(&driver, "k");
+    assert_eq!(back.len(), 6);
+    assert!(back.iter().zip(0..).all(|((id, _, bytes), n)| *id == n && bytes[..] == payload[..]));
+}
