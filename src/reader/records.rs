@@ -207,7 +207,7 @@ struct Batch {
 impl Batch {
     /// Takes the records of a block, from the next one wanted on, up to the limits.
     fn take(&mut self, segment: &Segment, block: &Block, bytes: Bytes, lent: Reservation) -> Result<()> {
-        let number = self.blocks.len() as u32;
+        let (number, before) = (self.blocks.len() as u32, self.records.len());
         for record in segment.tail().record_block(block, &bytes)?.seek(self.from)? {
             let record = record
                 .map_err(|e| e.context(format_args!("block {} of object {}", block.number, segment.id())))?;
@@ -228,6 +228,16 @@ impl Batch {
                 start: record.payload.start as u32,
                 len: len as u32,
             });
+        }
+        if self.records.len() == before && !self.full {
+            // The index led here, so it claims an id that no record has; it would lead here for ever.
+            let what = format!(
+                "block {} of object {} has no record from id {} on, but its index says so",
+                block.number,
+                segment.id(),
+                self.from
+            );
+            return Err(Error::new(Code::Corrupt, what));
         }
         self.full |= self.records.len() as u64 >= self.limits.records || self.bytes >= self.limits.bytes;
         self.blocks.push((bytes, lent));
