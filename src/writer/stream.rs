@@ -458,7 +458,8 @@ impl Shared {
             outlet.send(part)?;
         }
         drop(outlet);
-        let lost = |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
+        let lost =
+            |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
         let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?;
         let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
         let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;

@@ -79,7 +79,9 @@ fn filled(place: Place) -> Place {
 fn submit(driver: &Driver, n: usize, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
     let r = by_key("k");
     match n % 9 {
-        0 => driver.offload_submit(segment(&format!("n{n}"), &noise(1, MANY_PARTS), CODECS[n % 2]), call, slot),
+        0 => {
+            driver.offload_submit(segment(&format!("n{n}"), &noise(1, MANY_PARTS), CODECS[n % 2]), call, slot)
+        }
         1 => driver.offload_submit(segment(&format!("n{n}"), &noise(1, 100), CODECS[n % 2]), call, slot),
         2 => driver.read_range_submit(&r, 0, seglift::buf::LentBuf::owned(2 << 20).unwrap(), call, slot),
         3 => driver.read_range_bytes_submit(&r, n as u64 * 1000, 9000, call, slot),
@@ -130,7 +132,8 @@ fn every_operation_completes_exactly_once() {
         }
         assert!(queue.poll(1, Some(ms(50))).unwrap().is_empty());
         assert_eq!(queue.in_flight(), 0);
-        let of = |code: Code| completed.values().filter(|r| r.as_ref().is_err_and(|e| e.code() == code)).count();
+        let of =
+            |code: Code| completed.values().filter(|r| r.as_ref().is_err_and(|e| e.code() == code)).count();
         assert!(completed.values().any(Result::is_ok) && of(Code::Cancelled) > 0, "{completed:?}");
         // No receipt without its object, and no object without one that could be.
         for (n, result) in completed.iter().filter(|(n, r)| *n % 9 == 1 && r.is_ok()) {
@@ -220,7 +223,7 @@ fn a_panic_inside_is_an_internal_error_and_the_engine_goes_on() {
     let engine = engine();
     for (what, expected) in [
         ("begin=1:panic", "offload"),
-        ("part=2:panic", "offload zstd"),
+        ("part=2:panic", "offload"),
         ("get=1:panic", "read_range"),
         ("get=2:panic", "stat"),
         ("delete=1:panic", "delete"),
@@ -290,7 +293,8 @@ fn close_waits_for_what_was_started() {
         let calls: Vec<_> = [("stopped", Codec::None), ("sent", Codec::Zstd)]
             .into_iter()
             .map(|(key, codec)| {
-                let (running, stage) = (driver.clone(), if key == "sent" { "commit" } else { "begin upload" });
+                let (running, stage) =
+                    (driver.clone(), if key == "sent" { "commit" } else { "begin upload" });
                 let thread = thread::spawn(move || offload(&running, key, &noise(1, MANY_PARTS), codec));
                 until_stage(&driver, stage);
                 thread
@@ -303,7 +307,7 @@ fn close_waits_for_what_was_started() {
         pushing.write(&noise(1, MANY_PARTS), &Call::default()).unwrap();
         assert_eq!(code(driver.close(ms(20))), Code::TimedOut);
         driver.close(ms(10_000)).unwrap();
-        assert_eq!(driver.engine().running(), 0);
+        until(|| driver.engine().running() == 0, || "an operation runs".to_owned());
         let mut results = calls.into_iter().map(|call| call.join().unwrap());
         assert_eq!(code(results.next().unwrap()), Code::Cancelled);
         results.next().unwrap().unwrap();
@@ -366,7 +370,9 @@ fn secrets_do_not_appear_in_errors_logs_or_dumps() {
     let mut said: Vec<String> = Vec::new();
     let mut say = |text: String| said.push(text);
     // URIs that hold credentials by mistake.
-    for uri in ["s3://AKIA:hunter2@bucket/prefix", "memory://user:hunter2@x", "file://u:hunter2@host/x", "hunter2"] {
+    for uri in
+        ["s3://AKIA:hunter2@bucket/prefix", "memory://user:hunter2@x", "file://u:hunter2@host/x", "hunter2"]
+    {
         let error = open(uri, &OpenOptions::default()).err().expect(uri);
         say(format!("{error} {error:?}"));
         let engine = engine();
@@ -382,7 +388,9 @@ fn secrets_do_not_appear_in_errors_logs_or_dumps() {
     let mut config = Config::new();
     say(format!("{:?}", config.set("s3.secret.access.kex", SECRET).unwrap_err()));
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("a.toml", "s3.secret = 'hunter2'"), ("b.toml", "s3.secret = 'hunter2"), ("c.toml", "'hunter2'")] {
+    for (name, text) in
+        [("a.toml", "s3.secret = 'hunter2'"), ("b.toml", "s3.secret = 'hunter2"), ("c.toml", "'hunter2'")]
+    {
         std::fs::write(dir.path().join(name), text).unwrap();
         say(format!("{:?}", config.load(dir.path().join(name)).unwrap_err()));
     }

@@ -240,7 +240,8 @@ fn an_offload_that_looks_first_sends_nothing_if_the_content_is_there() {
                 let (told, set) = (place.open(script), [("upload.verify.exists", "true")]);
                 let segment = || segment(&key, &bytes, codec);
                 let told = told.offload(Segment { look_first: true, ..segment() }, &Call::default()).unwrap();
-                let set = place.open_on(&engine(), script, &set).offload(segment(), &Call::default()).unwrap();
+                let set =
+                    place.open_on(&engine(), script, &set).offload(segment(), &Call::default()).unwrap();
                 assert!(told.existed && set.existed);
                 assert_eq!((&told.object_id, &told.token), (&first.object_id, &set.token));
             }

@@ -31,7 +31,8 @@ fn promises() -> Vec<String> {
 
 /// The names of the test functions.
 fn tests() -> Vec<String> {
-    let name = |text: &str| text.trim_start().strip_prefix("fn ")?.split_once('(').map(|(name, _)| name.to_owned());
+    let name =
+        |text: &str| text.trim_start().strip_prefix("fn ")?.split_once('(').map(|(name, _)| name.to_owned());
     FILES.iter().flat_map(|file| file.split("#[test]").skip(1)).filter_map(name).collect()
 }
 

@@ -107,7 +107,8 @@ fn the_memory_budget_is_never_exceeded() {
                 let codec = CODECS[n % 2];
                 let done = match n / 6 {
                     0 => {
-                        let segment = Segment { codec: Some(codec), ..Segment::new(format!("o{n}"), from_file(&path)) };
+                        let segment =
+                            Segment { codec: Some(codec), ..Segment::new(format!("o{n}"), from_file(&path)) };
                         driver.offload(segment, &Call::default()).map(drop)
                     }
                     1 => push(&driver, &format!("w{n}")),
@@ -125,7 +126,10 @@ fn the_memory_budget_is_never_exceeded() {
     let (stats, grown) = (engine.budget().stats(), PEAK.load(Relaxed) - before);
     assert!(stats.peak <= BUDGET, "{stats:?}");
     assert!(stats.peak > BUDGET / 2 && stats.waits > 0, "nobody was short of memory: {stats:?}");
-    assert!(grown <= BUDGET as usize + BESIDE, "{grown} bytes were allocated for a budget of {BUDGET}: {stats:?}");
+    assert!(
+        grown <= BUDGET as usize + BESIDE,
+        "{grown} bytes were allocated for a budget of {BUDGET}: {stats:?}"
+    );
     assert!(refused.load(Relaxed) < 12, "nearly everybody was refused");
     assert_eq!((stats.uploads, stats.reads, stats.lent, stats.waiting), (0, 0, 0, 0));
 }
@@ -134,7 +138,8 @@ fn the_memory_budget_is_never_exceeded() {
 fn a_request_that_can_never_fit_the_budget_says_which_setting_to_raise() {
     let _alone = ALONE.lock();
     let place = Place::files();
-    let small = EngineOptions { lent_limit: 1 << 20, memory_budget: BUDGET, cache_size: 0, ..Default::default() };
+    let small =
+        EngineOptions { lent_limit: 1 << 20, memory_budget: BUDGET, cache_size: 0, ..Default::default() };
     let engine = Engine::new(small).unwrap();
     let driver = place.open_on(&engine, "", &[]);
     offload(&driver, "k", &noise(1, 4 << 20), seglift::codec::Codec::None).unwrap();

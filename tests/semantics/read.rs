@@ -102,7 +102,12 @@ fn a_read_at_the_end_is_empty_and_one_behind_it_is_out_of_range() {
             for r in [&by_key, &by_receipt, &by_receipt] {
                 for ask in [0, 1, 1 << 20] {
                     assert_eq!(read(&driver, r, len as u64, ask).unwrap(), b"");
-                    assert!(driver.read_range_bytes(r, len as u64, ask as u64, &Call::default()).unwrap().is_empty());
+                    assert!(
+                        driver
+                            .read_range_bytes(r, len as u64, ask as u64, &Call::default())
+                            .unwrap()
+                            .is_empty()
+                    );
                     for behind in [len as u64 + 1, u64::MAX] {
                         assert_eq!(code(read(&driver, r, behind, ask)), Code::OutOfRange);
                         let result = driver.read_range_bytes(r, behind, ask as u64, &Call::default());
@@ -136,7 +141,9 @@ fn a_block_that_stays_damaged_is_corrupt_and_no_byte_of_it_is_returned() {
     for codec in CODECS {
         let place = Place::memory();
         let (bytes, _, r) = put(&place, codec, 2 * DIRECT);
-        for (at, len) in [(0, 1), (BLOCK - 1, 1), (0, BLOCK), (0, 3 * BLOCK), (0, DIRECT), (BLOCK / 2, DIRECT)] {
+        for (at, len) in
+            [(0, 1), (BLOCK - 1, 1), (0, BLOCK), (0, 3 * BLOCK), (0, DIRECT), (BLOCK / 2, DIRECT)]
+        {
             let driver = open(&place, "get=2+:flip-9");
             let error = read(&driver, &r, at as u64, len).unwrap_err();
             assert_eq!(error.code(), Code::Corrupt, "{at} {len}: {error}");
@@ -269,7 +276,11 @@ fn a_fill_of_the_cache_outlives_the_reader_that_asked_for_it() {
                 &driver,
                 "blocks",
                 move |driver| driver.read_range(&named, 0, &mut [0; 100], &call),
-                || if cancels { cancel.cancel() },
+                || {
+                    if cancels {
+                        cancel.cancel()
+                    }
+                },
             );
             assert_eq!(code(result), expected);
             // The next one joins, or finds it in memory.

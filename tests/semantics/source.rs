@@ -77,11 +77,8 @@ fn a_source_that_changes_between_two_readings_of_a_part_stops_the_commit() {
         for at in [0, 50_000, 99_999] {
             std::fs::write(&path, noise(1, 100_000)).unwrap();
             let file = OpenOptions::new().write(true).open(&path).unwrap();
-            let driver = place.open_on(
-                &engine(),
-                "put=1:unknown&get=1:delay-300ms",
-                &[("upload.part.size", "1MiB")],
-            );
+            let driver =
+                place.open_on(&engine(), "put=1:unknown&get=1:delay-300ms", &[("upload.part.size", "1MiB")]);
             let segment = from_file("k", &path, Codec::None);
             let result = at_stage(
                 &driver,
@@ -117,7 +114,9 @@ fn a_request_that_is_sent_again_reads_its_source_again() {
 #[test]
 fn metadata_attachments_and_offsets_come_back_as_they_were_given() {
     for place in Place::each() {
-        for (codec, len) in CODECS.into_iter().flat_map(|codec| [(codec, 0), (codec, 100), (codec, MANY_PARTS)]) {
+        for (codec, len) in
+            CODECS.into_iter().flat_map(|codec| [(codec, 0), (codec, 100), (codec, MANY_PARTS)])
+        {
             let key = format!("{}-{len}", codec.name());
             let mut metadata = Metadata::new();
             metadata.insert(CONTENT_TYPE, "text/plain").unwrap();

@@ -59,9 +59,8 @@ fn a_writer_reserves_its_memory_when_it_opens_or_is_busy() {
         let place = Place::memory();
         let engine = engine_with(16 << 20);
         let driver = place.open_on(&engine, "", &[]);
-        let open = |n: usize| {
-            driver.writer(options(&format!("w{n}"), mode, Codec::Zstd), &Call::default(), None)
-        };
+        let open =
+            |n: usize| driver.writer(options(&format!("w{n}"), mode, Codec::Zstd), &Call::default(), None);
         let mut writers = Vec::new();
         let busy = loop {
             match open(writers.len()) {
@@ -77,7 +76,9 @@ fn a_writer_reserves_its_memory_when_it_opens_or_is_busy() {
         for writer in &writers {
             for n in 0..40 {
                 match mode {
-                    Mode::Bytes => assert_eq!(writer.write(&noise(n, 20_000), &Call::default()).unwrap(), 20_000),
+                    Mode::Bytes => {
+                        assert_eq!(writer.write(&noise(n, 20_000), &Call::default()).unwrap(), 20_000)
+                    }
                     Mode::Records => append(writer, n, 0, &noise(n, 20_000)).unwrap(),
                 }
             }
@@ -146,7 +147,8 @@ fn records_come_back_with_their_ids_times_and_payloads() {
             assert_eq!((stat.records(), stat.offsets()), (given.len() as u64, Some((0, u64::MAX))));
             // From an id that is there, from one in a gap, from behind the last but one.
             for n in [0, 1, 77, 599, 600] {
-                let batch = fresh.read_records(&by_receipt(&receipt), given[n].0, 1, 0, &Call::default()).unwrap();
+                let batch =
+                    fresh.read_records(&by_receipt(&receipt), given[n].0, 1, 0, &Call::default()).unwrap();
                 assert_eq!(batch.get(0).map(|r| r.id), Some(given[n].0));
                 let after = given[n].0.saturating_add(1);
                 let batch = fresh.read_records(&by_receipt(&receipt), after, 1, 0, &Call::default()).unwrap();
@@ -289,7 +291,8 @@ fn two_threads_in_one_writer_are_told_that_it_is_busy() {
 fn a_writer_that_is_dropped_leaves_nothing_behind() {
     for place in Place::each() {
         for codec in CODECS {
-            for (script, len) in [("", 0), ("", 100), ("", 2 << 20), ("part=2:stall", 100_000), ("begin=1:stall", 100_000)]
+            for (script, len) in
+                [("", 0), ("", 100), ("", 2 << 20), ("part=2:stall", 100_000), ("begin=1:stall", 100_000)]
             {
                 let driver = place.open(script);
                 for way in ["drop", "abort", "abort twice"] {
@@ -317,7 +320,8 @@ fn a_writer_that_is_dropped_leaves_nothing_behind() {
 fn a_writer_takes_no_more_than_was_declared() {
     for codec in CODECS {
         let driver = Place::memory().open("");
-        let declared = |key: &str, mode| WriterOptions { max_bytes: Some(100_000), ..options(key, mode, codec) };
+        let declared =
+            |key: &str, mode| WriterOptions { max_bytes: Some(100_000), ..options(key, mode, codec) };
         let writer = driver.writer(declared("bytes", Mode::Bytes), &Call::default(), None).unwrap();
         writer.write(&noise(1, 60_000), &Call::default()).unwrap();
         assert_eq!(code(writer.write(&noise(1, 40_001), &Call::default())), Code::OutOfRange);

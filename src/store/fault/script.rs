@@ -284,8 +284,7 @@ mod tests {
 
     #[test]
     fn a_script_prints_as_the_text_that_makes_it() {
-        let text =
-            "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&put=1:late-9ms&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
+        let text = "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&put=1:late-9ms&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
         let script: Script = text.parse().unwrap();
         assert_eq!(script.to_string(), text);
         assert_eq!("get=2:UNAVAILABLE,3+:short-10".parse::<Script>().unwrap().rules.len(), 2);
