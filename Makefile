@@ -7,8 +7,8 @@ CARGO    ?= cargo
 CC       ?= cc
 PREFIX   ?= /usr/local
 DESTDIR  ?=
-# Programs of this tree; scripts and tests get them by name.
-export CARGO CC
+# CC is not exported: cargo would take it for a change and compile the C parts of dependencies anew.
+export CARGO
 export FEATURES = --features testing
 # full: the long tests run at their real sizes. quick: the same tests, small.
 export SCALE ?= quick
@@ -41,7 +41,7 @@ test-rust:
 
 ## test-c: the C ABI, minibroker and the installed files, from C's side
 test-c: lib-testing minibroker
-	@status=0; for runner in $(wildcard $(C_RUNNERS)); do python3 $$runner || status=1; done; exit $$status
+	@status=0; for runner in $(wildcard $(C_RUNNERS)); do CC='$(CC)' python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
 C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py
@@ -61,6 +61,10 @@ lint:
 ## bless: write the generated files anew: header, docs/configuration.md, docs/metrics.md, goldens
 bless:
 	SEGLIFT_BLESS=1 $(CARGO) test --release --locked $(FEATURES) --tests
+
+## bench: what a GiB costs, in CPU seconds; never a test
+bench:
+	$(CARGO) bench --profile release --locked --bench core
 
 ## install: library, header, loader, command, pkg-config and CMake files into DESTDIR and PREFIX
 install:
@@ -105,5 +109,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test test-rust test-c test-scripts test-long lint bless install dist clean help \
+.PHONY: run test bench test-rust test-c test-scripts test-long lint bless install dist clean help \
 	minibroker lib-testing print-test-tools

@@ -55,10 +55,9 @@
  *            memory after dlclose.
  * Secrets    are in no error, log line, metric or document.
  */
-
-
 #ifndef SEGLIFT_H
 #define SEGLIFT_H
+
 
 #include <stddef.h>
 #include <stdint.h>
@@ -72,7 +71,6 @@
 #define SEGLIFT_OK 0
 /** A pointer is NULL, a length or a value is out of its range, a string is not UTF-8. */
 #define SEGLIFT_INVALID_ARGUMENT 1
-
 /**
  * A struct carries non-zero bytes that this library does not know: the caller asks for
  * something that a newer version offers.
@@ -110,7 +108,6 @@
 #define SEGLIFT_TIMED_OUT 24
 /** The caller cancelled; nothing was committed. */
 #define SEGLIFT_CANCELLED 25
-
 /**
  * The commit was sent and its result could not be learnt. Repeat the offload with the same
  * key to settle it.
@@ -178,13 +175,13 @@
 #define SEGLIFT_COMPLETION_OPERATION 0
 /** seglift_completion.kind: a writer that returned WOULD_BLOCK has room again, or has failed: call it. */
 #define SEGLIFT_COMPLETION_WRITABLE 1
-/** seglift_progress_info.state: no such operation, or it ended long ago. */
+/** seglift_progress_info.state: no operation of this engine ever had this id. */
 #define SEGLIFT_PROGRESS_UNKNOWN 0
 /** It waits for memory or a permit. */
 #define SEGLIFT_PROGRESS_QUEUED 1
 /** It runs. */
 #define SEGLIFT_PROGRESS_RUNNING 2
-/** It is over; its completion is or was in its queue. */
+/** It is over: its completion is or was in its queue, and the other fields are 0. */
 #define SEGLIFT_PROGRESS_DONE 3
 /** seglift_policy.flags: offload_before is set. */
 #define SEGLIFT_POLICY_HAS_OFFLOAD_BEFORE 1
@@ -627,7 +624,7 @@ typedef uint64_t seglift_op;
 typedef struct seglift_completion {
   /** The library: how many bytes it wrote. */
   size_t size;
-  /** The id that the submit returned. */
+  /** The id that the submit returned; 0 for WRITABLE. */
   seglift_op op;
   /** What the submit was given. */
   void *user_data;
@@ -739,8 +736,9 @@ typedef struct seglift_segment_state {
 } seglift_segment_state;
 
 /**
- * The functions of this header as a table: one member for each, without seglift_ in front. A member lies within size,
- * or the library is older than the header. Static; never freed. Since 1.0.
+ * The functions of this header as a table: one member for each, without seglift_ in front (delete_ has a line behind it,
+ * because delete is a word of C++). A member lies within size, or the library is older than the header.
+ * Static; never freed. Since 1.0.
  */
 typedef struct seglift_api {
   /** How many bytes the library's table has. */
@@ -1445,7 +1443,7 @@ seglift_code seglift_list_open(struct seglift_driver *driver,
                                struct seglift_error **err);
 
 /**
- * Loads the next page, of at most max entries (0 = as many as the store gives at once); *n is how many it has.
+ * Loads the next page, of at most max entries (0 = 1,000); *n is how many it has.
  * END after the last page. After another error the same page is loaded again.
  * Errors: END, PERMISSION_DENIED, UNAVAILABLE, TIMED_OUT, CANCELLED, BUSY (a page is being loaded), CLOSED.
  * Threads: one for the lister; blocks. Since 1.0.
@@ -1569,7 +1567,8 @@ seglift_code seglift_queue_new(struct seglift_engine *engine,
 
 /**
  * A file descriptor that is readable while completions wait: level-triggered, for poll, epoll and kqueue. It belongs
- * to the queue: do not read, write or close it. -1 for NULL. Threads: any. Since 1.0.
+ * to the queue: do not read, write or close it. -1 if there is none: the queue is NULL, inherited through a fork, or the
+ * process has no descriptor left. Threads: any. Since 1.0.
  */
 int32_t seglift_queue_fd(const struct seglift_queue *queue);
 
@@ -1597,9 +1596,10 @@ seglift_code seglift_queue_shutdown(struct seglift_queue *queue, int64_t timeout
 
 /**
  * Frees a queue and the completions that nobody polled. NULL is fine.
- * Errors: BUSY while operations are in flight: shut it down first. Threads: none uses it any more. Since 1.0.
+ * Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none uses it any more. Since 1.0.
  */
-seglift_code seglift_queue_free(struct seglift_queue *queue, struct seglift_error **err);
+seglift_code seglift_queue_free(struct seglift_queue *queue,
+                                struct seglift_error **err);
 
 /**
  * Frees what a completion still holds and sets its pointers to NULL. NULL is fine.
@@ -1837,8 +1837,6 @@ const struct seglift_api *seglift_get_api(uint32_t abi_major);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* SEGLIFT_H */
-
 /* ---- Structs with size set and all else zero. C and C++ alike. ---- */
 
 #define SEGLIFT_INIT_(type)            \
@@ -1869,3 +1867,5 @@ SEGLIFT_INIT_(seglift_completion)
 SEGLIFT_INIT_(seglift_policy)
 SEGLIFT_INIT_(seglift_segment_state)
 #undef SEGLIFT_INIT_
+
+#endif /* SEGLIFT_H */

@@ -26,6 +26,10 @@ version_below() {
     }'
 }
 
+# A container has no sudo, and root needs none.
+sudo="sudo "
+[ "$(id -u 2>/dev/null)" = 0 ] && sudo=
+
 missing=; debian=; fedora=; brew=; rustup=
 # lacks WHAT DEBIAN FEDORA BREW: notes one tool that is not there and the packages that bring it.
 lacks() {
@@ -71,8 +75,8 @@ fi
 echo "These tools are missing:"
 printf '%s' "$missing"
 if [ -n "$debian$rustup" ]; then
-    if have apt-get; then install="sudo apt-get install -y$debian"
-    elif have dnf; then install="sudo dnf install -y$fedora"
+    if have apt-get; then install="${sudo}apt-get install -y$debian"
+    elif have dnf; then install="${sudo}dnf install -y$fedora"
     elif have brew; then install="brew install$brew"
     else install="your package manager: Debian's names are$debian"
     fi

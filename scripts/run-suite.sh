@@ -8,8 +8,8 @@
 # stops before the number of tests that it announced. The last line is always
 # "N passed, N failed", and the exit status is zero only when nothing failed.
 #
-# Two kinds of reports are counted: cargo's "test result:" lines, and TAP with the plan first ("1..N",
-# "ok", "not ok"), so that a runner that dies half-way shows.
+# Two kinds of reports are counted: cargo's "test result:" lines, and TAP ("1..N", "ok",
+# "not ok"), whose plan shows when a runner dies half-way.
 # Each target's output is kept in $SUITE_LOGS (target/test-logs unless told).
 set -u
 
@@ -26,7 +26,7 @@ count_tests() {
             if (planned != "" && seen != planned)
                 problem("a runner announced " planned " tests and reported " seen)
             if (planned == "" && seen > 0)
-                problem("a runner reported " seen " tests without announcing their number first")
+                problem("a runner reported " seen " tests and did not say how many there are")
             planned = ""; seen = 0
         }
         /^test result: / {
@@ -36,8 +36,15 @@ count_tests() {
                 if ($i ~ /^ignored/ && $(i - 1) > 0) problem($(i - 1) " ignored test(s)")
             }
         }
-        /^1\.\.[0-9]+/ { end_of_plan(); planned = substr($1, 4) + 0 }
+        # The plan stands before or after its tests; several runners may follow each other.
+        /^1\.\.[0-9]+/ {
+            last = (planned == "" && seen > 0)
+            if (!last) end_of_plan()
+            planned = substr($1, 4) + 0
+            if (last) end_of_plan()
+        }
         /^(not )?ok [0-9]+/ {
+            if (planned != "" && seen == planned) end_of_plan()
             seen++
             if ($0 ~ /# *(SKIP|skip|TODO|todo)/) problem("a skipped test: " $0)
             else if ($1 == "ok") passed++

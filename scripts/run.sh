@@ -132,4 +132,5 @@ key=$(sed -n 's/.*"key":"\([^"]*\)".*/\1/p' $run/stat.json | head -n 1)
 echo "The tier is a folder of plain files. Three commands to try:"
 echo "    target/release/seglift ls --long file://$tier"
 echo "    target/release/seglift stat file://$tier/$key"
-echo "    target/release/seglift cat file://$tier/$key --range 0-4095 | head"
+# The log's first record: its payload stands behind a header of 16 bytes.
+echo "    target/release/seglift cat file://$tier/$key --range 16-4111 | head"

@@ -14,11 +14,16 @@ use crate::{
     config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
+    metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, ObjectStore, OpenOptions},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What an asynchronous operation gave.
 #[derive(Debug)]
@@ -56,6 +61,12 @@ struct Inner {
     scope: Scope,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.engine.metrics().open_drivers.sub(1);
+    }
+}
+
 impl Driver {
     /// Connects `engine` to the store that `uri` names, with the driver settings of `config`. Blocks for a few system
     /// calls at most and reads nothing from the store.
@@ -65,24 +76,22 @@ impl Driver {
         engine.check_fork()?;
         let settings = Arc::new(config.settings()?);
         let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
-        let store = store::open(uri, &options)?;
+        check_scheme(uri, &settings)?;
+        let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
+            Ok(MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone()))
+        };
+        let store = open(uri)?;
         let previous: Result<Vec<_>> = settings
             .store_previous
             .iter()
-            .map(|uri| store::open(uri, &options).map_err(|e| e.context("setting store.previous")))
+            .map(|uri| open(uri).map_err(|e| e.context("setting store.previous")))
             .collect();
-        let read = ReadOptions {
-            fetch_size: settings.read_fetch_size,
-            concurrency: settings.read_concurrency,
-            ahead_max: settings.read_ahead_max as u64,
-            deadline: settings.deadline_read,
-        };
         let reader = Reader::new(
             engine,
             Shared::of(engine, settings.cache_memory_verify == CacheVerify::Always),
             store.clone(),
             previous?,
-            read,
+            ReadOptions::from(&*settings),
         );
         let scope = Scope::new(format!("the driver of {}", store.uri()));
         let writer = Arc::new(writer::Context {
@@ -97,6 +106,9 @@ impl Driver {
                 .then_some(settings.block_size as u32),
             clock: SystemClock::new(),
         });
+        engine.log().info("driver", "opened", &[("store", &store.uri())]);
+        warn_of_lost_settings(engine, config, &settings);
+        engine.metrics().open_drivers.add(1);
         let engine = engine.clone();
         Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
     }
@@ -119,7 +131,9 @@ impl Driver {
     /// Refuses new operations (`CLOSED`), cancels those that run, and waits until they have ended: an offload whose
     /// commit was sent settles first. `TIMED_OUT` if some have not ended in time; call it again then.
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        self.0.scope.close(timeout)
+        self.0.scope.close(timeout)?;
+        self.0.engine.log().info("driver", "closed", &[("store", &self.uri())]);
+        Ok(())
     }
 
     /// Offloads a segment.
@@ -168,9 +182,17 @@ impl Driver {
         call: &Call,
     ) -> Result<Option<usize>> {
         self.0.scope.check_open()?;
+        let started = Instant::now();
         let cached = self.0.reader.try_read_cached(r, offset, dest, &call.flags)?;
-        if cached.is_none() && call.flags.cached_only {
-            return Err(would_block(&r.key));
+        match cached {
+            Some(_) => {
+                // It needs no registration, but it is an operation like any other to whoever counts.
+                let metrics = self.0.engine.metrics();
+                metrics.operation_accepted(OpKind::Read);
+                metrics.operation_ended(OpKind::Read, metrics::Outcome::OK, started.elapsed());
+            }
+            None if call.flags.cached_only => return Err(would_block(&r.key)),
+            None => {}
         }
         Ok(cached)
     }
@@ -361,6 +383,38 @@ impl Driver {
                 Err(e)
             }
         }
+    }
+}
+
+/// `store.driver` (Pulsar's `managedLedgerOffloadDriver`) may say what the URI must be.
+fn check_scheme(uri: &str, settings: &Settings) -> Result<()> {
+    let scheme = uri.split(':').next().unwrap_or_default();
+    match settings.store_driver.scheme() {
+        Some(wanted) if !scheme.eq_ignore_ascii_case(wanted) => Err(Error::new(
+            Code::InvalidConfig,
+            format!(
+                "setting store.driver asks for a {wanted}: URI and the store is named by a {scheme}: URI; change one of \
+                 them, or leave store.driver out"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// An engine that runs takes no new settings: says which of a driver's would have been another.
+fn warn_of_lost_settings(engine: &Engine, config: &Config, settings: &Settings) {
+    let runs = engine.options();
+    let same = |key: &str| match key {
+        "engine.threads" => settings.engine_threads == runs.threads,
+        "memory.budget" => settings.memory_budget as u64 == runs.memory_budget,
+        "memory.lent.limit" => settings.memory_lent_limit as u64 == runs.lent_limit,
+        "cache.memory.size" => settings.cache_memory_size as u64 == runs.cache_size,
+        _ => true,
+    };
+    for key in config.given(config::Scope::Engine).filter(|key| !same(key)) {
+        let message =
+            "a setting has no effect: the engine runs already with another value; open an engine of its own";
+        engine.log().warn("driver", message, &[("setting", &key)]);
     }
 }
 

@@ -477,6 +477,16 @@ mod tests {
     }
 
     #[test]
+    fn without_its_sink_a_log_is_polled_again() {
+        let (_, _, logger) = logger(Level::Info);
+        logger.set_sink(Some(Box::new(|line| assert_eq!(line.message, "to the sink"))));
+        logger.info("a", "to the sink", &[]);
+        logger.set_sink(None);
+        logger.info("a", "to the ring", &[]);
+        assert_eq!(drain(&logger), ["info a: to the ring"]);
+    }
+
+    #[test]
     fn a_page_of_html_is_cut_at_a_character() {
         let (_, _, logger) = logger(Level::Info);
         logger.info("a", "ä".repeat(LONGEST_TEXT), &[("reply", &"x".repeat(LONGEST_TEXT + 1))]);

@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-/// The chapters of the header: the first function of each, and its title. The functions stand in the order of the
-/// files of src/ffi, which is that of a first program.
+/// The chapters of the header: the first function of each, and its title. The functions stand in the order of
+/// [`FILES`].
 const CHAPTERS: &[(&str, &str)] = &[
     ("seglift_version", "Versions and codes"),
     ("seglift_error_code", "Errors"),
@@ -41,16 +41,41 @@ fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// The public files of src/ffi, in the order of the header.
-fn sources() -> Vec<PathBuf> {
-    let door = read("src/ffi/mod.rs");
-    let names = door.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    names.map(|name| root().join(format!("src/ffi/{name}.rs"))).collect()
+/// The files of src/ffi that have a part in the header, in its order: that of a first program.
+const FILES: &[&str] = &[
+    "codes",
+    "error",
+    "config",
+    "engine",
+    "driver",
+    "cancel",
+    "call",
+    "receipt",
+    "segment",
+    "offload",
+    "read",
+    "bytes",
+    "records",
+    "info",
+    "verify",
+    "delete",
+    "list",
+    "writer",
+    "queue",
+    "submit",
+    "operation",
+    "observe",
+    "policy",
+    "table",
+];
+
+fn sources() -> impl Iterator<Item = PathBuf> {
+    FILES.iter().map(|name| root().join(format!("src/ffi/{name}.rs")))
 }
 
 fn generate() -> String {
     let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml");
-    let builder = sources().iter().fold(cbindgen::Builder::new().with_config(config), |b, s| b.with_src(s));
+    let builder = sources().fold(cbindgen::Builder::new().with_config(config), |b, s| b.with_src(s));
     let mut out = Vec::new();
     builder.generate().expect("cbindgen understands src/ffi").write(&mut out);
     let mut header = on_one_line(&String::from_utf8(out).expect("cbindgen writes UTF-8"));
@@ -117,14 +142,16 @@ fn members(header: &str) -> Vec<String> {
     let mut names: Vec<_> = table.match_indices("(*").map(|(at, _)| &table[at + 2..]).collect();
     // A pointer to a function among the parameters of one is no member.
     names.retain(|rest| !rest.starts_with("callback)"));
-    names.iter().map(|rest| format!("seglift_{}", &rest[..rest.find(')').expect("a name ends")])).collect()
+    // cbindgen appends a line to what is a word of C++: delete_.
+    let name = |rest: &&str| rest[..rest.find(')').expect("a name ends")].trim_end_matches('_').to_owned();
+    names.iter().map(|rest| format!("seglift_{}", name(rest))).collect()
 }
 
-/// What src/ffi exports.
+/// What the files of src/ffi export, whether the list above has them or not.
 fn exported() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for source in sources() {
-        let text = fs::read_to_string(source).expect("a source file");
+    for entry in fs::read_dir(root().join("src/ffi")).expect("src/ffi") {
+        let text = fs::read_to_string(entry.expect("a source file").path()).expect("a source file");
         for (at, _) in text.match_indices("#[unsafe(no_mangle)]") {
             let rest = &text[at..];
             let from = rest.find("seglift_").expect("exports begin with seglift_");

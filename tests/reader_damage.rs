@@ -49,10 +49,9 @@ fn a_block_that_stays_damaged_is_corrupt_and_the_message_says_which() {
             let error = world.read_with(&call, &put.with_token, 0, 60_000).unwrap_err();
             assert_eq!(error.code(), Code::Corrupt);
             let message = error.message();
-            assert!(
-                message.contains(&put.tail.id().to_string()) && message.contains("block 1 "),
-                "{message}"
-            );
+            assert!(message.contains(&put.tail.id().to_string()), "{message}");
+            // Byte 5000 of the object: without a codec a place in the second block.
+            assert!(codec == Codec::Zstd || message.contains("block 1 "), "{message}");
             // The store is well again, and nothing wrong was kept.
             assert!(world.read(&put.with_token, 0, 60_000).unwrap() == mixed(60_000));
         }

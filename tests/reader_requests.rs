@@ -13,8 +13,9 @@ use seglift::{
     buf::LentBuf,
     codec::Codec,
     engine::{Call, CallFlags, Cancel, Engine, EngineOptions},
-    reader::ReadOptions,
-    store::{GetRange, MemoryStore},
+    metrics::{CacheKind, Direction, Outcome, Request},
+    reader::{ReadOptions, SegmentRef},
+    store::{GetRange, MemoryStore, MeteredStore},
 };
 use std::{sync::Arc, thread, time::Duration};
 
@@ -275,4 +276,31 @@ fn records_that_are_in_memory_are_not_asked_for_again() {
         world.run(&Call::default(), |reader, op| reader.read_records(op, r, 0, 0, 0)).unwrap();
         assert_eq!(!world.store.take().is_empty(), expected);
     }
+}
+
+#[test]
+fn requests_bytes_hits_and_shared_fetches_are_counted() {
+    let engine = reader_support::engine();
+    let metrics = engine.metrics().clone();
+    let counted = MeteredStore::new(Arc::new(MemoryStore::private()), metrics.clone());
+    let world = World::on(engine, Tape::new(counted), options());
+    let (put, _) = bytes(&world, Codec::None, 60_000);
+    for _ in 0..3 {
+        world.read(&put.with_token, 0, 60_000).unwrap();
+    }
+    let asked = world.store.take().len() as u64;
+    let ends = || metrics.store_requests.of(Request::Get).of(Outcome::OK).value();
+    until(|| ends() == asked);
+    assert_eq!(metrics.store_request_seconds.of(Request::Get).count(), asked);
+    // The tail comes with up to 16 KiB in front of it.
+    assert!((60_000..80_000).contains(&metrics.store_bytes.of(Direction::Down).value()));
+    assert!(metrics.store_bytes.of(Direction::Up).value() == put.tail.object_len());
+    assert!(metrics.cache_hits.of(CacheKind::Memory).value() > 0);
+    assert_eq!(world.code(&by_key("nothing"), 0, 1), Some(Code::NotFound));
+    let missing = Outcome::from(Code::NotFound);
+    assert_eq!(metrics.store_requests.of(Request::Get).of(missing).value(), 1);
+}
+
+fn by_key(key: &str) -> SegmentRef {
+    SegmentRef { key: key.to_owned(), token: None }
 }

@@ -313,9 +313,14 @@ mod tests {
                 .map(|_| {
                     let mut range = rest.split_to(16 * 1024);
                     std::thread::spawn(move || {
-                        while range.write(0, &[1; 16 * 1024]).is_ok() {
+                        // Bounded, so that a buffer that is never taken back fails instead of hanging.
+                        for _ in 0..1_000_000 {
+                            if range.write(0, &[1; 16 * 1024]).is_err() {
+                                return true;
+                            }
                             WRITES.fetch_add(1, Ordering::Relaxed);
                         }
+                        false
                     })
                 })
                 .collect();
@@ -325,7 +330,7 @@ mod tests {
             buf.revoke();
             memory.fill(2);
             for writer in writers {
-                writer.join().unwrap();
+                assert!(writer.join().unwrap(), "a writer was never refused");
             }
             assert!(memory.iter().all(|&b| b == 2));
         }

@@ -144,9 +144,14 @@ mod tests {
                 .map(|_| {
                     let source = source.clone();
                     std::thread::spawn(move || {
-                        while let Ok(same) = source.with(0..64 * 1024, |b| b.iter().all(|&x| x == 3)) {
-                            assert!(same, "the owner wrote while it was read");
+                        // Bounded, so that a source that is never taken back fails instead of hanging.
+                        for _ in 0..1_000_000 {
+                            match source.with(0..64 * 1024, |b| b.iter().all(|&x| x == 3)) {
+                                Ok(same) => assert!(same, "the owner wrote while it was read"),
+                                Err(_) => return true,
+                            }
                         }
+                        false
                     })
                 })
                 .collect();
@@ -156,7 +161,7 @@ mod tests {
             source.revoke();
             memory.fill(4);
             for reader in readers {
-                reader.join().unwrap();
+                assert!(reader.join().unwrap(), "a reader was never refused");
             }
         }
     }

@@ -372,12 +372,11 @@ impl Inner {
         let mut i = 0;
         while let Some(waiter) = state.line.get(i) {
             let (class, bytes) = (waiter.class, waiter.bytes);
-            let refused = if blocked[class as usize] {
-                Some(Refused::Line)
-            } else if sum_blocked && (class == Class::Lent || state.held.of(class) + bytes > self.floor) {
-                Some(Refused::Line)
-            } else {
-                self.refusal(state, class, bytes)
+            // Behind its own kind, or behind somebody whom the sum keeps waiting.
+            let beyond_floor = class == Class::Lent || state.held.of(class) + bytes > self.floor;
+            let refused = match blocked[class as usize] || (sum_blocked && beyond_floor) {
+                true => Some(Refused::Line),
+                false => self.refusal(state, class, bytes),
             };
             match refused {
                 None => {

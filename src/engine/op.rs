@@ -12,6 +12,7 @@ use super::Engine;
 use super::call::{Call, Cancel};
 use super::registry::Finished;
 use crate::error::{Code, Error, Result};
+use crate::logging::Level;
 use crate::metrics::{Op as OpKind, Outcome};
 use parking_lot::Mutex;
 use std::borrow::Cow;
@@ -413,6 +414,30 @@ impl Shared {
         });
         self.engine.metrics().operation_ended(self.kind, outcome, age);
         self.engine.registry().remove(self.id, failed);
+        if let Some(error) = error {
+            self.log(error);
+        }
+    }
+
+    /// A failure is logged once, here, whoever asked for the operation. The message names kind and code, so that the
+    /// same trouble with a thousand keys collapses to one line; what varies stands in the fields.
+    fn log(&self, error: &Error) {
+        let level = match error.code() {
+            // An answer rather than a failure, or the host's own wish.
+            Code::NotFound
+            | Code::OutOfRange
+            | Code::WouldBlock
+            | Code::End
+            | Code::Cancelled
+            | Code::Closed => Level::Debug,
+            Code::Corrupt | Code::OutcomeUnknown | Code::Internal => Level::Error,
+            _ => Level::Warn,
+        };
+        let log = self.engine.log();
+        if log.is_enabled(level) {
+            let message = format!("{} failed: {}", self.kind.name(), error.code());
+            log.log(level, "operation", message, &[("key", &self.what), ("op", &self.id), ("error", error)]);
+        }
     }
 }
 

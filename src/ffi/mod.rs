@@ -2,8 +2,8 @@
 //!
 //! Purpose: every call of C arrives here, is checked, becomes a call of [`crate::driver`] or
 //! [`crate::engine`], and its result becomes C again. One file for each C concept; `include/seglift.h`
-//! is generated from the files in the order of the `mod` lines below, doc comments included, so the
-//! comments on exported items are written for C programmers.
+//! is generated from these files by `tests/abi_header.rs`, doc comments included, so the comments on exported
+//! items are written for C programmers.
 //!
 //! Invariants, each kept in one place:
 //! - no panic leaves the library ([`panic`]); every export runs inside [`panic::call`] or [`panic::quiet`];
@@ -29,7 +29,6 @@
     reason = "the contract in each comment, with the rules on top of the header, is it"
 )]
 
-// The order of the header.
 pub mod bytes;
 pub mod call;
 pub mod cancel;

@@ -64,7 +64,7 @@ pub unsafe extern "C" fn seglift_metrics(
     unsafe {
         call(err, || {
             let place = Place::new(text, ptr::null_mut(), "seglift_bytes")?;
-            place.set(seglift_bytes::of_text(&engine::resolve(engine)?.metrics().to_prometheus()));
+            place.set(seglift_bytes::of_text(&engine::resolve(engine)?.metrics_text()));
             Ok(())
         })
     }

@@ -225,6 +225,7 @@ pub(super) unsafe fn attachments(
 ) -> Result<Vec<Attachment>> {
     // SAFETY: the caller's promise is ours, here and below.
     let array = unsafe { Array::new(base, count, stride) }?;
+    // SAFETY: see above.
     array.iter().map(|a| unsafe { attachment(&a?) }).collect()
 }
 

@@ -63,8 +63,9 @@ use super::{
 };
 use std::ffi::{c_char, c_void};
 
-/// The functions of this header as a table: one member for each, without seglift_ in front. A member lies within size,
-/// or the library is older than the header. Static; never freed. Since 1.0.
+/// The functions of this header as a table: one member for each, without seglift_ in front (delete_ has a line behind it,
+/// because delete is a word of C++). A member lies within size, or the library is older than the header.
+/// Static; never freed. Since 1.0.
 #[repr(C)]
 #[allow(missing_docs, reason = "a member is documented where its function is")]
 pub struct seglift_api {

@@ -23,7 +23,8 @@ impl Reader {
         let segment = self.find(&op, &r).await?;
         let Some(attachment) = segment.tail().attachment(&name) else {
             let names: Vec<_> = segment.tail().attachments().iter().map(|a| a.entry.name.as_str()).collect();
-            let what = format!("segment \"{}\" has no attachment {name:?}; it has {names:?}", segment.key());
+            let has = if names.is_empty() { "none".to_owned() } else { format!("{names:?}") };
+            let what = format!("segment \"{}\" has no attachment {name:?}; it has {has}", segment.key());
             return Err(Error::new(Code::OutOfRange, what));
         };
         op.stage("attachment");

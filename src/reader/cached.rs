@@ -11,6 +11,7 @@ use super::{Reader, SegmentRef, clip, segment::Segment};
 use crate::{
     engine::CallFlags,
     error::{Code, Error, Result},
+    metrics::Form,
     object::Token,
     store::Key,
 };
@@ -59,6 +60,7 @@ impl Reader {
                 Ok(Segment::new(key, place.clone(), tail.clone(), self.shared.clone()))
             });
         }
+        self.shared.count(Form::Raw, raw.end - raw.start);
         Ok(Some((raw.end - raw.start) as usize))
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     buf::LentRange,
     codec::{Codec, Decompressor, checksum::Crc32c},
     error::{Code, Error, Result},
+    metrics::Form,
     object::Block,
     store::ByteStream,
 };
@@ -96,7 +97,10 @@ impl Run<'_> {
         let mut body = self.open(first.block.stored.start..last.block.stored.end).await?;
         while let Some(want) = wants.as_mut_slice().first_mut() {
             let arrived = match self.arrive(want, &mut body).await {
-                Ok(bytes) => Ok(bytes),
+                Ok(bytes) => {
+                    self.segment.shared().count(Form::Stored, want.block.stored_len() as u64);
+                    Ok(bytes)
+                }
                 Err(Arrival::Block(e)) => Err(e),
                 Err(Arrival::Body(e)) => return Err(e),
             };

@@ -17,7 +17,11 @@ use crate::{
     object::{Block, Page},
 };
 use ::bytes::Bytes;
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{
+    StreamExt,
+    future::{self, BoxFuture},
+    stream::FuturesOrdered,
+};
 use std::{future::Future, mem, ops::Range, sync::Arc};
 
 impl Reader {
@@ -115,23 +119,43 @@ impl Reader {
         how: How,
     ) -> Result<Vec<Bytes>> {
         op.stage("blocks");
-        let mut coming = FuturesOrdered::new();
+        let mut coming: FuturesOrdered<BoxFuture<'static, Result<Vec<Bytes>>>> = FuturesOrdered::new();
         let mut group = Group::default();
-        let mut blocks = blocks.into_iter().peekable();
-        while let Some(block) = blocks.next() {
-            let part = 0..block.raw_len();
-            group.push(Piece { block, part, into: None });
-            if blocks.peek().is_none_or(|next| !group.takes(next, self.options.fetch_size)) {
-                let group = mem::take(&mut group);
-                let held = self.reserve(op, group.need(segment.tail().codec(), how)).await?;
-                coming.push_back(self.launch(segment, group, how, held).arrive());
+        for block in blocks {
+            let cached = self.shared.cached_block(segment.id(), block.number);
+            if cached.is_some() || !group.takes(&block, self.options.fetch_size) {
+                self.launch_blocks(op, segment, mem::take(&mut group), how, &mut coming).await?;
+            }
+            match cached {
+                Some(bytes) => coming.push_back(Box::pin(future::ready(Ok(vec![bytes])))),
+                None => {
+                    let part = 0..block.raw_len();
+                    group.push(Piece { block, part, into: None });
+                }
             }
         }
+        self.launch_blocks(op, segment, group, how, &mut coming).await?;
         let mut all = Vec::new();
         while let Some(mut some) = op.guard(async { coming.next().await.transpose() }).await? {
             all.append(&mut some);
         }
         Ok(all)
+    }
+
+    /// Launches the group, if it is one, in the memory that it takes.
+    async fn launch_blocks(
+        self: &Arc<Self>,
+        op: &Op,
+        segment: &Segment,
+        group: Group,
+        how: How,
+        coming: &mut FuturesOrdered<BoxFuture<'static, Result<Vec<Bytes>>>>,
+    ) -> Result<()> {
+        if !group.is_empty() {
+            let held = self.reserve(op, group.need(segment.tail().codec(), how)).await?;
+            coming.push_back(Box::pin(self.launch(segment, group, how, held).arrive()));
+        }
+        Ok(())
     }
 
     /// Fetches the blocks of `raw` into the cache, as far as memory is free just now; nobody waits for the outcome,

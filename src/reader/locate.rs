@@ -102,7 +102,7 @@ impl Reader {
 
 /// A tail, and the bytes in front of it that came along.
 struct Found {
-    tail: Tail,
+    tail: Arc<Tail>,
     /// They end where the tail begins.
     before: Vec<u8>,
     /// Where they begin in the object.
@@ -121,7 +121,7 @@ fn found(key: &Key, mut bytes: Vec<u8>, start: u64, position: u64, object_len: u
     let before = (position - start) as usize;
     let tail = Tail::parse(&bytes[before..], position, object_len).map_err(|e| not_ours(key, e))?;
     bytes.truncate(before);
-    Ok(Found { tail, before: bytes, start })
+    Ok(Found { tail: Arc::new(tail), before: bytes, start })
 }
 
 async fn look_at_end(place: &Place, key: &Key) -> Result<Looked> {
@@ -165,7 +165,6 @@ impl Shared {
     /// Keeps a tail, and those index pages that came along whole. A damaged page is left to the read that needs it.
     fn keep_tail(&self, found: Found, mut held: Reservation) -> Arc<Tail> {
         let Found { tail, before, start } = found;
-        let tail = Arc::new(tail);
         for (n, entry) in tail.pages().iter().enumerate().rev() {
             let Some(at) = entry.position.start.checked_sub(start) else { break };
             let within = at as usize..(entry.position.end - start) as usize;

@@ -15,11 +15,13 @@
 //! | file | its thing |
 //! |---|---|
 //! | `locate` | from a reference to the tail |
+//! | `cached` | the reads that memory alone answers, on the caller's thread |
 //! | `range` | from a range to blocks: memory, flights, requests |
 //! | `fetch` | one request, and its blocks one by one to their places |
+//! | `fill` | what goes into the cache whoever asked for it: tails, pages, blocks, read-ahead |
 //! | `ahead` | who reads on, and how far ahead of him to fetch |
-//! | `shared` | what the readers of an engine have in common |
-//! | `records`, `attachment`, `stat`, `verify` | what else can be asked |
+//! | `segment`, `shared` | a segment that was found; what the readers of an engine have in common |
+//! | `bytes`, `records`, `attachment`, `stat`, `verify` | what else can be asked, and how it is handed out |
 
 mod ahead;
 mod attachment;
@@ -53,6 +55,7 @@ use crate::{
     config::Settings,
     engine::{CallFlags, Engine, Op},
     error::{Code, Error, Result},
+    metrics::Form,
     object::Tail,
     store::{GetRange, Key, ObjectStore, fingerprint},
 };
@@ -135,6 +138,7 @@ impl Reader {
         let flags = op.call().flags;
         self.go_on_ahead(segment.tail(), &raw, &flags, || Ok(segment.clone()));
         self.read_into(&op, &segment, raw, whole.split_to(len), How::of(len as u64, &flags)).await?;
+        self.shared.count(Form::Raw, len as u64);
         Ok(len)
     }
 
@@ -163,7 +167,10 @@ impl Reader {
             let part = (raw.start - block.raw.start) as usize..(raw.end - block.raw.start) as usize;
             let blocks = self.blocks(&op, &segment, vec![block], How::blocks(&flags)).await?;
             return match blocks.into_iter().next() {
-                Some(bytes) => Ok(SegmentBytes::new(bytes.slice(part), lent)),
+                Some(bytes) => {
+                    self.shared.count(Form::Raw, part.len() as u64);
+                    Ok(SegmentBytes::new(bytes.slice(part), lent))
+                }
                 None => Err(Error::new(Code::Internal, "a block was asked for and none came")),
             };
         }
@@ -176,6 +183,7 @@ impl Reader {
         let bytes = buffer
             .into_bytes()
             .ok_or_else(|| Error::new(Code::Internal, "a buffer of our own was taken away"))?;
+        self.shared.count(Form::Raw, len);
         Ok(SegmentBytes::new(bytes, lent))
     }
 

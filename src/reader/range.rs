@@ -3,7 +3,7 @@
 //! Purpose: cut a range into blocks, take those that are in memory, join those that somebody is fetching, and fetch
 //! the rest in as few requests as `read.fetch.size` allows, `read.concurrency` of them at a time.
 //!
-//! What is cached: blocks of which only a part is wanted, and all blocks of reads under a mebibyte, because somebody
+//! What is cached: blocks of which only a part is wanted, and all blocks of reads up to a mebibyte, because somebody
 //! reads on from there. Whole blocks of larger reads, and of `SEQUENTIAL` and `NO_CACHE` ones, go straight into the
 //! caller's buffer and leave the cache to others. `NO_CACHE` puts nothing into it at all.
 //!
@@ -31,11 +31,11 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use std::{mem, ops::Range, sync::Arc};
-use tokio::sync::oneshot;
+use std::{mem, ops::Range, pin::pin, sync::Arc};
+use tokio::{sync::oneshot, time::Instant};
 
-/// From this many bytes on a read takes its whole blocks past the cache: what Kafka's broker asks for at most in one
-/// fetch stays under it, so several consumers of one place share requests.
+/// A read of more bytes takes its whole blocks past the cache. What brokers ask for in one fetch stays within it (a
+/// mebibyte in Kafka), so several consumers of one place share requests.
 const DIRECT: u64 = 1 << 20;
 /// Memory for pieces on their way from the store: it may hold one and read another.
 pub(super) const PIECES: usize = 512 << 10;
@@ -52,7 +52,7 @@ pub(super) struct How {
 impl How {
     /// For a read of `len` bytes into a buffer.
     pub fn of(len: u64, flags: &CallFlags) -> How {
-        How { direct: len >= DIRECT || flags.sequential || flags.no_cache, keep: !flags.no_cache }
+        How { direct: len > DIRECT || flags.sequential || flags.no_cache, keep: !flags.no_cache }
     }
 
     /// For blocks that nobody has asked for yet.
@@ -76,8 +76,9 @@ pub(super) struct Piece {
 }
 
 impl Piece {
-    fn is_whole(&self) -> bool {
-        self.part.len() == self.block.raw_len()
+    /// Whether it goes from the request straight into the caller's buffer.
+    fn is_direct(&self, how: How) -> bool {
+        how.direct && self.into.is_some() && self.part.len() == self.block.raw_len()
     }
 }
 
@@ -107,8 +108,8 @@ impl Group {
 
     /// Memory that fetching it takes at most.
     pub fn need(&self, codec: Codec, how: How) -> usize {
-        let own = |piece: &&Piece| !(how.direct && piece.is_whole() && piece.into.is_some());
-        let kept: usize = self.pieces.iter().filter(own).map(|piece| piece.block.raw_len()).sum();
+        let own = self.pieces.iter().filter(|piece| !piece.is_direct(how));
+        let kept: usize = own.map(|piece| piece.block.raw_len()).sum();
         let largest = self.pieces.iter().map(|piece| piece.block.stored_len()).max().unwrap_or(0);
         kept + PIECES + if codec == Codec::Zstd { largest } else { 0 }
     }
@@ -116,9 +117,7 @@ impl Group {
 
 /// How a piece comes.
 enum Source {
-    /// It is in memory.
-    Here(Bytes),
-    /// Somebody fetches it for the cache.
+    /// Somebody fetches it for the cache, perhaps this read.
     Flight(Join<Value>),
     /// A request of this read brings it past the cache.
     Own(oneshot::Receiver<Result<Bytes>>),
@@ -136,8 +135,8 @@ pub(super) struct Coming {
 /// What was launched for a group.
 pub(super) struct Launched {
     coming: Vec<Coming>,
-    /// One for each request that writes into the caller's buffer.
-    requests: Vec<oneshot::Receiver<Result<()>>>,
+    /// Speaks for what goes into the caller's buffer, if anything does.
+    lent: Option<oneshot::Receiver<Result<()>>>,
 }
 
 impl Launched {
@@ -150,7 +149,6 @@ impl Launched {
         let mut blocks = Vec::new();
         for Coming { source, part, into } in self.coming {
             let bytes = match source {
-                Source::Here(bytes) => bytes,
                 Source::Flight(join) => block_of(join.landed().await?)?,
                 Source::Own(receiver) => receiver.await.map_err(|_| gone())??,
                 Source::Lent => continue,
@@ -160,8 +158,8 @@ impl Launched {
                 None => blocks.push(bytes),
             }
         }
-        for request in self.requests {
-            request.await.map_err(|_| gone())??;
+        if let Some(lent) = self.lent {
+            lent.await.map_err(|_| gone())??;
         }
         Ok(blocks)
     }
@@ -235,8 +233,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Claims each piece (in memory by now, on its way for somebody else, ours) and starts requests for ours. Does not
-    /// wait, so what is claimed is at once in the hands of the task that brings it.
+    /// Claims each piece (in memory by now, on its way for somebody else, ours) and starts a task that fetches ours.
+    /// Does not wait, so what is claimed is at once in the hands of the task that brings it.
     pub(super) fn launch(
         self: &Arc<Self>,
         segment: &Segment,
@@ -244,106 +242,117 @@ impl Reader {
         how: How,
         mut held: Reservation,
     ) -> Launched {
-        let mut launched = Launched { coming: Vec::with_capacity(group.pieces.len()), requests: Vec::new() };
-        let mut wants: Vec<Want> = Vec::new();
+        let mut coming = Vec::with_capacity(group.pieces.len());
+        // One run of neighbours, unless pieces between them come from elsewhere by now.
+        let mut runs: Vec<Vec<Want>> = Vec::new();
+        let mut end = None;
         for piece in group.pieces {
-            let follows = wants.last().is_none_or(|last| last.block.stored.end == piece.block.stored.start);
-            if !follows {
-                self.request(segment, mem::take(&mut wants), &mut held, &mut launched);
+            let block = piece.block.clone();
+            let (piece, sink) = self.claim(segment, piece, how, &mut held);
+            coming.push(piece);
+            let Some(sink) = sink else { continue };
+            if end != Some(block.stored.start) {
+                runs.push(Vec::new());
             }
-            let (coming, sink) = self.claim(segment, &piece.block, piece.part, piece.into, how, &mut held);
-            launched.coming.extend(coming);
-            wants.extend(sink.map(|sink| Want { block: piece.block, sink }));
+            end = Some(block.stored.end);
+            if let Some(run) = runs.last_mut() {
+                run.push(Want { block, sink });
+            }
         }
-        self.request(segment, wants, &mut held, &mut launched);
-        launched
+        Launched { coming, lent: self.start(segment, runs, held) }
     }
 
     /// How a piece comes, and if it is ours to fetch, where it goes first.
     fn claim(
         &self,
         segment: &Segment,
-        block: &Block,
-        part: Range<usize>,
-        into: Option<LentRange>,
+        piece: Piece,
         how: How,
         held: &mut Reservation,
-    ) -> (Option<Coming>, Option<Sink>) {
-        let key = block_key(segment.id(), block.number);
-        let coming = |source, into| Some(Coming { source, part: part.clone(), into });
-        let whole = part.len() == block.raw_len();
-        if how.keep && !(how.direct && whole && into.is_some()) {
-            return match self.shared.flights.join_or_lead(key) {
-                Flight::Join(join) => {
-                    self.shared.metrics.single_flight_joins.add(1);
-                    (coming(Source::Flight(join), into), None)
+    ) -> (Coming, Option<Sink>) {
+        let key = block_key(segment.id(), piece.block.number);
+        let direct = piece.is_direct(how);
+        let Piece { block, part, into } = piece;
+        if direct || !how.keep {
+            // It is not led, so nobody waits for it; but if somebody else brings it, it need not come twice.
+            if let Some(join) = self.shared.flights.join(&key) {
+                self.shared.metrics.single_flight_joins.add(1);
+                return (Coming { source: Source::Flight(join), part, into }, None);
+            }
+            return match into {
+                Some(range) if direct => {
+                    (Coming { source: Source::Lent, part, into: None }, Some(Sink::Lent(range)))
                 }
-                Flight::Lead(lead) => {
-                    // Between the first look and this one somebody may have brought it.
-                    if let Some(value) = self.shared.cached_meanwhile(&key) {
-                        lead.land(Ok(value.clone()));
-                        return (
-                            block_of(value).ok().and_then(|bytes| coming(Source::Here(bytes), into)),
-                            None,
-                        );
-                    }
-                    let join = lead.join();
-                    let shared = self.shared.clone();
-                    let share = held.split(block.raw_len() as u64);
-                    let sink = Sink::Own(Box::new(move |arrived| {
-                        lead.land(arrived.map(|bytes| {
-                            let value = shared.block_value(bytes);
-                            shared.keep(key, value.clone(), share);
-                            value
-                        }));
-                    }));
-                    (coming(Source::Flight(join), into), Some(sink))
+                into => {
+                    let (sender, receiver) = oneshot::channel();
+                    let sink = Sink::Own(Box::new(move |arrived| _ = sender.send(arrived)));
+                    (Coming { source: Source::Own(receiver), part, into }, Some(sink))
                 }
             };
         }
-        if let Some(join) = self.shared.flights.join(&key) {
-            self.shared.metrics.single_flight_joins.add(1);
-            return (coming(Source::Flight(join), into), None);
-        }
-        match into {
-            Some(range) if whole => (coming(Source::Lent, None), Some(Sink::Lent(range))),
-            into => {
-                let (sender, receiver) = oneshot::channel();
-                let sink = Sink::Own(Box::new(move |arrived| _ = sender.send(arrived)));
-                (coming(Source::Own(receiver), into), Some(sink))
+        let lead = match self.shared.flights.join_or_lead(key) {
+            Flight::Lead(lead) => lead,
+            Flight::Join(join) => {
+                self.shared.metrics.single_flight_joins.add(1);
+                return (Coming { source: Source::Flight(join), part, into }, None);
             }
+        };
+        let coming = Coming { source: Source::Flight(lead.join()), part, into };
+        // Between the first look and this one somebody may have brought it.
+        if let Some(value) = self.shared.cached_meanwhile(&key) {
+            lead.land(Ok(value));
+            return (coming, None);
         }
+        let (shared, share) = (self.shared.clone(), held.split(block.raw_len() as u64));
+        let sink = Sink::Own(Box::new(move |arrived| {
+            lead.land(arrived.map(|bytes| {
+                let value = shared.block_value(bytes);
+                shared.keep(key, value.clone(), share);
+                value
+            }));
+        }));
+        (coming, Some(sink))
     }
 
-    /// Starts the request for `wants`.
-    fn request(&self, segment: &Segment, wants: Vec<Want>, held: &mut Reservation, launched: &mut Launched) {
-        if wants.is_empty() {
-            return;
+    /// Starts the task that fetches `runs`, one after the other in the memory of `held`. The receiver is there if
+    /// something goes into the caller's buffer.
+    fn start(
+        &self,
+        segment: &Segment,
+        runs: Vec<Vec<Want>>,
+        held: Reservation,
+    ) -> Option<oneshot::Receiver<Result<()>>> {
+        let is_lent = |want: &Want| matches!(want.sink, Sink::Lent(_));
+        let lent = runs.iter().flatten().any(is_lent);
+        let own = !runs.iter().flatten().all(is_lent);
+        if runs.is_empty() {
+            return None;
         }
-        let lent = wants.iter().any(|want| matches!(want.sink, Sink::Lent(_)));
-        let own = wants.iter().any(|want| matches!(want.sink, Sink::Own(_)));
-        let largest = wants.iter().map(|want| want.block.stored_len()).max().unwrap_or(0);
-        let scratch = held.split((largest + PIECES) as u64);
         let (mut sender, receiver) = oneshot::channel();
-        let (segment, deadline) = (segment.clone(), tokio::time::Instant::now() + self.options.deadline);
+        let (segment, deadline) = (segment.clone(), Instant::now() + self.options.deadline);
         self.engine.spawn_detached(async move {
+            let work = async {
+                let mut result = Ok(());
+                for run in runs {
+                    result = result.and(fetch(&segment, run, deadline).await);
+                }
+                result
+            };
             let result = {
-                let mut fetching = std::pin::pin!(fetch(&segment, wants, deadline));
+                let mut work = pin!(work);
                 tokio::select! {
-                    result = &mut fetching => result,
+                    result = &mut work => result,
                     // Nobody waits any more. The cache still takes what is its own.
                     () = sender.closed(), if lent => match own {
-                        true => fetching.await,
+                        true => work.await,
                         false => Ok(()),
                     },
                 }
             };
-            drop(scratch);
+            drop(held);
             _ = sender.send(result);
         });
-        if lent {
-            launched.requests.push(receiver);
-        }
+        lent.then_some(receiver)
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Reader, SegmentRef, range::How, segment::Segment};
 use crate::{
     engine::{Op, Reservation},
     error::{Code, Error, Result},
+    metrics::Form,
     object::{Block, Mode},
 };
 use ::bytes::Bytes;
@@ -142,6 +143,7 @@ impl Reader {
         }
         let last = segment.tail().records().map(|span| span.last_id);
         let at_end = last.is_none_or(|last| batch.from > last || batch.last == Some(last));
+        self.shared.count(Form::Raw, batch.bytes);
         let Batch { blocks, records, from: next_id, .. } = batch;
         Ok(RecordBatch(Arc::new(Held { blocks, records, next_id, at_end })))
     }

@@ -12,7 +12,7 @@ use crate::{
     codec::{Codec, Decompressor, checksum},
     engine::{Engine, Reservation},
     error::Result,
-    metrics::{CacheKind, Metrics},
+    metrics::{Form, Metrics, Work},
     object::{ObjectId, Page, Tail},
 };
 use bytes::Bytes;
@@ -71,12 +71,10 @@ impl Shared {
     /// What the readers of `engine` share, made by the first of them. `verify_hits` (`cache.memory.verify=always`)
     /// checks every hit of a block again.
     pub fn of(engine: &Engine, verify_hits: bool) -> Arc<Shared> {
-        // An extension must not ask for another while it is made.
-        let metrics = engine.extension(|_| Metrics::new());
-        engine.extension(|engine| Shared::new(engine, metrics, verify_hits))
+        engine.extension(|engine| Shared::new(engine, verify_hits))
     }
 
-    fn new(engine: &Engine, metrics: Arc<Metrics>, verify_hits: bool) -> Self {
+    fn new(engine: &Engine, verify_hits: bool) -> Self {
         let size = engine.options().cache_size;
         Shared {
             cache: MemoryCache::new(size, engine.budget()),
@@ -85,7 +83,7 @@ impl Shared {
             ahead: Ahead::new(),
             fetching_ahead: AtomicUsize::new(0),
             decompressors: Mutex::default(),
-            metrics,
+            metrics: engine.metrics().clone(),
             verify_hits,
         }
     }
@@ -97,14 +95,6 @@ impl Shared {
 
     /// The value in memory, if it is there and still what it was.
     pub(super) fn cached(&self, key: &CacheKey) -> Option<Value> {
-        let value = self.cached_meanwhile(key);
-        let counters = if value.is_some() { &self.metrics.cache_hits } else { &self.metrics.cache_misses };
-        counters.of(CacheKind::Memory).add(1);
-        value
-    }
-
-    /// The same for the second look of whoever leads a flight, which is no miss of its own.
-    pub(super) fn cached_meanwhile(&self, key: &CacheKey) -> Option<Value> {
         let value = self.cache.get(key)?;
         if let Value::Block(bytes, Some(crc32c)) = &value
             && checksum::crc32c(bytes) != *crc32c
@@ -114,6 +104,16 @@ impl Shared {
             return None;
         }
         Some(value)
+    }
+
+    /// The same for the second look of whoever leads a flight, which is no miss of its own.
+    pub(super) fn cached_meanwhile(&self, key: &CacheKey) -> Option<Value> {
+        if self.cache.contains(key) { self.cached(key) } else { None }
+    }
+
+    /// Counts bytes of segments that reads moved.
+    pub(super) fn count(&self, form: Form, bytes: u64) {
+        self.metrics.segment_bytes.of(Work::Read).of(form).add(bytes);
     }
 
     /// Whether a block is in memory; no use of it.

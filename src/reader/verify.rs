@@ -213,7 +213,7 @@ impl Run<'_> {
             return Ok(());
         };
         for (block, digest) in blocks.map_err(|_| gone())? {
-            self.op.progress((block.stored.end - block.stored.start) as u64);
+            self.op.progress(block.stored.end - block.stored.start);
             match self.report.note(digest)? {
                 Some(digest) => {
                     self.content.crc64 = Crc64Nvme::combine(self.content.crc64, digest.crc64, digest.len);

@@ -23,6 +23,7 @@ pub mod fault;
 mod key;
 mod local;
 mod memory;
+mod metered;
 mod open;
 mod parts;
 mod pieces;
@@ -30,6 +31,7 @@ mod pieces;
 pub use key::Key;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
+pub use metered::MeteredStore;
 pub use open::{OpenOptions, fingerprint, open};
 
 /// A boxed future that may move between threads.

@@ -15,7 +15,9 @@
 
 mod commit;
 mod encode;
+mod finish;
 mod offload;
+mod open;
 mod outlet;
 mod parts;
 mod plan;
@@ -41,7 +43,8 @@ use crate::{
     codec::Codec,
     config::{CodecName, Settings},
     engine::{Defaults, Engine, Op, Scope},
-    error::{Code, Result},
+    error::{Code, Error, Result},
+    metrics::{Form, Work},
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
 };
@@ -68,7 +71,13 @@ pub(crate) struct Context {
 /// Offloads a segment and returns its receipt.
 pub(crate) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
     let what = segment.key.clone();
-    offload::offload(ctx, op, segment).await.map_err(|e| e.context(format_args!("offload of {what}")))
+    offload::offload(ctx, op, segment).await.map_err(|e| about("offload", &what, e))
+}
+
+/// The error with what it happened to in front, unless it says so already (what an operation's guard says does).
+fn about(doing: &str, what: &str, e: Error) -> Error {
+    let subject = format!("{doing} of {what}");
+    if e.message().starts_with(&subject) { e } else { e.context(subject) }
 }
 
 impl Context {
@@ -137,7 +146,13 @@ impl Context {
             tail,
         };
         match commitment.settle(op, &pending).await {
-            Ok(Settled::Committed) => Ok(self.receipt(&target.key, &tail().await?, false)),
+            Ok(Settled::Committed) => {
+                let receipt = self.receipt(&target.key, &tail().await?, false);
+                let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
+                moved.of(Form::Raw).add(receipt.segment_bytes);
+                moved.of(Form::Stored).add(receipt.object_bytes);
+                Ok(receipt)
+            }
             Ok(Settled::Existed(there)) => {
                 target.abort(pending).await;
                 Ok(self.receipt(&target.key, &there, true))

@@ -8,34 +8,25 @@
 //! until the store has it. Encoding a block of 256 KiB takes well under a millisecond.
 
 use super::{
-    Context,
-    commit::Pending,
+    Context, about,
     encode::Encoder,
-    offload::{COMPRESSOR, blocking},
-    outlet::{self, Outlet},
+    offload::COMPRESSOR,
+    open::{Counted, Fault, Open},
+    outlet,
     parts::Cutter,
     plan::{Plan, most_stored},
     seal::Seal,
-    segment::{Attachment, Digest, Finish, IfExists, Receipt, WriterOptions},
-    source::{attachment_len, load_attachment},
+    segment::{Finish, Receipt, WriterOptions},
     upload::Target,
 };
 use crate::{
-    engine::{Call, Class, Engine, Op, OpKind, Reservation},
+    engine::{Call, Class, Op, OpKind},
     error::{Code, Error, Result},
-    object::{Append, Mode, ObjectId, RecordBlockBuilder, Tail},
-    store::{BoxFuture, Key},
+    object::{Append, Mode, ObjectId, RecordBlockBuilder},
+    store::Key,
 };
-use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
-use std::{
-    future::ready,
-    pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{pin::pin, sync::Arc};
 use tokio::sync::oneshot;
 
 /// A record of more bytes than this does not fit what a writer reserves when it opens, and reserves more.
@@ -64,39 +55,19 @@ pub type OnWritable = Box<dyn Fn() + Send + Sync>;
 /// Dropping it aborts what was not committed, in the background.
 pub struct Writer(Arc<Shared>);
 
-struct Shared {
-    ctx: Arc<Context>,
+pub(super) struct Shared {
+    pub ctx: Arc<Context>,
     /// Lives as long as the writer; its cancel ends the upload.
-    op: Op,
-    key: Key,
-    mode: Mode,
-    state: Mutex<State>,
+    pub op: Op,
+    pub key: Key,
+    pub mode: Mode,
+    pub state: Mutex<State>,
 }
 
-enum State {
+pub(super) enum State {
     Open(Box<Open>),
     /// Being committed, committed, aborted, or failed in a way that cannot go on.
     Over(Error),
-}
-
-struct Open {
-    encoder: Encoder,
-    outlet: Outlet,
-    upload: oneshot::Receiver<Result<Pending>>,
-    target: Target,
-    if_exists: IfExists,
-    id: ObjectId,
-    records: RecordBlockBuilder,
-    /// The open block in byte mode; in record mode the one that was just closed.
-    block: Vec<u8>,
-    block_size: usize,
-    max_bytes: u64,
-    on_writable: Option<Arc<OnWritable>>,
-    /// A task is waiting to say that there is room.
-    waiting: Arc<AtomicBool>,
-    /// For a record that is larger than what was reserved.
-    large: Option<Reservation>,
-    memory: Reservation,
 }
 
 impl Writer {
@@ -169,6 +140,7 @@ impl Writer {
             max_bytes,
             on_writable: on_writable.map(Arc::new),
             waiting: Arc::default(),
+            counted: Counted::new(ctx.engine.metrics()),
             large: None,
             memory,
         };
@@ -321,7 +293,7 @@ impl Shared {
             Ok(done) => Ok(done),
             Err(Fault::Refused(e)) => Err(e),
             Err(Fault::Fatal(e)) => {
-                let e = e.context(format_args!("writer of {}", self.key));
+                let e = about("writer", self.key.as_str(), e);
                 *state = State::Over(e.clone());
                 self.op.cancel();
                 Err(e)
@@ -386,203 +358,12 @@ impl Shared {
         })?;
         open.outlet.give(slot).map_err(Fault::Fatal)
     }
-
-    async fn commit(self: Arc<Self>, op: Op, open: Box<Open>, finish: Finish) -> Result<Receipt> {
-        let Finish { attachments, offsets, expected } = finish;
-        op.stage("read the attachments");
-        let loaded = self.load(&op, attachments, expected).await;
-        let (_memory, attachments) = match loaded {
-            Ok(loaded) => loaded,
-            Err(e) => {
-                // Nothing was changed: the host may commit again.
-                *self.state.lock() = State::Open(open);
-                return Err(e);
-            }
-        };
-        let done = self.clone().finish(&op, open, offsets, expected, attachments);
-        let done = done.await.map_err(|e| e.context(format_args!("writer of {}", self.key)));
-        let over = match &done {
-            Ok(_) => over("it was committed"),
-            Err(e) => e.clone(),
-        };
-        *self.state.lock() = State::Over(over);
-        // Ends the upload if it still runs; what it sent is aborted by it.
-        self.op.cancel();
-        done
-    }
-}
-
-impl Shared {
-    /// Encodes and sends the end of the segment, and commits it.
-    async fn finish(
-        self: Arc<Self>,
-        op: &Op,
-        open: Box<Open>,
-        offsets: Option<(u64, u64)>,
-        expected: Option<Digest>,
-        attachments: Vec<(String, Bytes)>,
-    ) -> Result<Receipt> {
-        op.stage("encode the end");
-        let Open {
-            mut encoder,
-            mut outlet,
-            upload,
-            target,
-            if_exists,
-            id,
-            mut records,
-            mut block,
-            memory,
-            ..
-        } = *open;
-        let (mut outlet, parts, tail) = blocking(op, move || {
-            // In byte mode the open block is in `block` already.
-            let span = if encoder.mode() == Mode::Records { records.finish(&mut block) } else { None };
-            if !block.is_empty() {
-                encoder.block(&block, span)?;
-                outlet.send_full(&mut encoder)?;
-            }
-            let content = (encoder.mode() == Mode::Records).then(|| records.content());
-            let seal = encoder.seal();
-            seal.expect(offsets, expected);
-            for (name, raw) in attachments {
-                seal.attach(&name, raw)?;
-            }
-            let (parts, tail) = encoder.finish(content)?;
-            Ok((outlet, parts, tail))
-        })
-        .await?;
-        op.stage("send the end");
-        for part in parts {
-            op.guard_waiting(outlet.ready()).await?;
-            outlet.send(part)?;
-        }
-        drop(outlet);
-        let lost =
-            |_| Error::new(Code::Internal, "the writer's upload ended without a result; please report this");
-        let pending = op.guard_waiting(async { upload.await.map_err(lost)? }).await?;
-        let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
-        let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
-        drop(memory);
-        receipt
-    }
-}
-
-/// Attachments that are in memory, and the memory.
-type Loaded = (Option<Reservation>, Vec<(String, Bytes)>);
-
-impl Shared {
-    async fn load(&self, op: &Op, attachments: Vec<Attachment>, expected: Option<Digest>) -> Result<Loaded> {
-        if self.mode == Mode::Records && matches!(expected, Some(Digest::Crc32c(_))) {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "records are compared by CRC-64/NVME, since a CRC32C would depend on how they are cut into blocks",
-            ));
-        }
-        if attachments.is_empty() {
-            return Ok((None, Vec::new()));
-        }
-        let engine = self.ctx.engine.clone();
-        blocking(op, move || {
-            let sized: Result<Vec<_>> =
-                attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
-            let sized = sized?;
-            // The writer holds memory already, so it must not wait for more.
-            let len: u64 = sized.iter().map(|(len, _)| 2 * len).sum();
-            let memory = engine.budget().try_reserve(Class::Upload, len)?;
-            let loaded: Result<Vec<_>> =
-                sized.into_iter().map(|(len, a)| Ok((a.name, load_attachment(a.data, len)?))).collect();
-            Ok((Some(memory), loaded?))
-        })
-        .await
-    }
-}
-
-/// Why a call did not do what was asked.
-enum Fault {
-    /// Nothing was changed; the writer can go on.
-    Refused(Error),
-    /// The segment cannot be finished.
-    Fatal(Error),
-}
-
-impl From<Error> for Fault {
-    fn from(e: Error) -> Fault {
-        Fault::Refused(e)
-    }
-}
-
-impl Open {
-    fn check_room(&self, more: usize) -> Result<()> {
-        let open = self.block.len() + self.records.open_len();
-        if self.encoder.raw_len() + (open + more) as u64 <= self.max_bytes {
-            return Ok(());
-        }
-        Err(Error::new(
-            Code::OutOfRange,
-            format!(
-                "the segment would grow over the {} bytes that were declared; commit it, or declare more when it is \
-                 opened (setting writer.max.size)",
-                self.max_bytes
-            ),
-        ))
-    }
-
-    /// Takes bytes up to the end of the open block and returns the rest.
-    fn push<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8]> {
-        if self.block.is_empty() && bytes.len() >= self.block_size {
-            // A whole block at hand is encoded where it is.
-            let (block, rest) = bytes.split_at(self.block_size);
-            self.encoder.block(block, None)?;
-            self.outlet.send_full(&mut self.encoder)?;
-            return Ok(rest);
-        }
-        let (part, rest) = bytes.split_at(bytes.len().min(self.block_size - self.block.len()));
-        if self.block.capacity() < self.block_size {
-            self.block.try_reserve_exact(self.block_size).map_err(|_| {
-                Error::new(
-                    Code::ResourceExhausted,
-                    format!("no memory for a block of {} bytes", self.block_size),
-                )
-            })?;
-        }
-        self.block.extend_from_slice(part);
-        if self.block.len() == self.block_size {
-            self.encoder.block(&self.block, None)?;
-            self.block.clear();
-            self.outlet.send_full(&mut self.encoder)?;
-        }
-        Ok(rest)
-    }
-
-    fn close_record_block(&mut self) -> Result<()> {
-        if let Some(span) = self.records.finish(&mut self.block) {
-            self.encoder.block(&self.block, Some(span))?;
-            self.outlet.send_full(&mut self.encoder)?;
-        }
-        self.block.clear();
-        Ok(())
-    }
-
-    /// Lets the host know once, when there is room again or the upload failed.
-    fn call_when_writable(&self, engine: &Engine) {
-        let Some(on_writable) = self.on_writable.clone() else { return };
-        if self.waiting.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (slots, waiting) = (self.outlet.slots(), self.waiting.clone());
-        engine.handle().spawn(async move {
-            let _ = slots.acquire().await;
-            waiting.store(false, Ordering::Release);
-            on_writable();
-        });
-    }
 }
 
 fn busy() -> Error {
     Error::new(Code::Busy, "the writer is in use by another call; use a writer from one thread at a time")
 }
 
-fn over(why: &str) -> Error {
+pub(super) fn over(why: &str) -> Error {
     Error::new(Code::Closed, format!("the writer is closed: {why}"))
 }

@@ -9,7 +9,7 @@ fn a_good_object_is_ok() {
     place.offload("k", &log(1 << 20), &["--attach", "a=index"]);
     assert_eq!(
         place.run(["verify", &place.uri(), "k"]).succeeds().text(),
-        "k: ok, 1.00 MiB, 4 blocks, 1 attachments\n"
+        "k: ok, 1.00 MiB, 4 blocks, 1 attachment\n"
     );
 }
 

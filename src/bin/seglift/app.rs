@@ -122,10 +122,15 @@ impl App {
             self.tally.add(status);
             return Err(Failure::Error(error.clone()));
         }
+        // Deep down an object is known by its UUID, which tells the user nothing.
+        let error = match about["key"].as_str() {
+            Some(key) if !error.message().contains(key) => error.clone().context(key),
+            _ => error.clone(),
+        };
         self.tally.add(exit_status(error.code()));
-        self.talk.error(error);
+        self.talk.error(&error);
         if self.out.json {
-            let object = joined(about, json!({"error": failure::to_json(error)}));
+            let object = joined(about, json!({"error": failure::to_json(&error)}));
             self.out.result(|| object, String::new)?;
         }
         Ok(())
@@ -219,7 +224,7 @@ pub fn pages(
 }
 
 /// `n` and what they are, in the singular where it is one.
-pub fn count(n: usize, noun: &str) -> String {
+pub fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -1,8 +1,8 @@
 //! `seglift cat`: a segment, or a part of it, on standard output.
 
 use crate::{
-    address::{self, Names},
-    app::{App, blob, joined},
+    address::{self, Address, Names},
+    app::{App, blob, joined, located},
     args,
     failure::Failure,
     restore::Restore,
@@ -23,6 +23,19 @@ pub fn run(app: &mut App, args: &args::Cat) -> Result<(), Failure> {
     let [address] = &addresses[..] else {
         return refuse("cat takes one object; join several by calling it several times");
     };
+    match cat(app, address, args, range, records) {
+        Err(Failure::Error(error)) => app.failed(located(address), &error),
+        other => other,
+    }
+}
+
+fn cat(
+    app: &mut App,
+    address: &Address,
+    args: &args::Cat,
+    range: Option<Span>,
+    records: Option<Span>,
+) -> Result<(), Failure> {
     let driver = app.driver(&address.store)?;
     let restore = Restore::open(app, &driver, &address.key)?;
     let stat = &restore.stat;
@@ -45,7 +58,8 @@ pub fn run(app: &mut App, args: &args::Cat) -> Result<(), Failure> {
         return app.out.flush();
     }
     if app.out.json {
-        return refuse("--json prints records; these are bytes, which cat writes as they are");
+        let why = "--json prints records; these are bytes, which cat writes as they are";
+        return Err(Error::new(Code::InvalidArgument, why).into());
     }
     if let Some(name) = &args.attachment {
         restore.attachment(name, |bytes| app.out.bytes(bytes))?;

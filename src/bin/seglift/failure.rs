@@ -72,10 +72,9 @@ pub fn exit_status(code: Code) -> u8 {
 /// What the user can do about it; `None` where the message says all there is.
 pub fn hint(code: Code) -> Option<&'static str> {
     Some(match code {
-        Code::InvalidConfig => "`seglift config` lists every setting with its value and where it came from",
         Code::NotFound => "`seglift ls URI` lists the keys that are there",
         Code::NotFoundOrDenied => "allow listing the bucket, and the store will say which of the two it is",
-        Code::AlreadyExists => "nothing was changed; choose another name, or look at what is there first",
+        Code::AlreadyExists => "choose another name, or look at what is there first",
         Code::Corrupt => "`seglift verify` reads the whole object and says how much of it is damaged",
         Code::UnsupportedVersion => "a newer seglift wrote this object; update seglift",
         Code::OutcomeUnknown => {

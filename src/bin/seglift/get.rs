@@ -48,7 +48,7 @@ pub fn run(app: &mut App, args: &args::Get) -> Result<(), Failure> {
         Ok(())
     })?;
     if named > 1 {
-        app.talk.note(format_args!("restored {written} of {}", count(named, "segment")));
+        app.talk.note(format_args!("restored {written} of {}", count(named as u64, "segment")));
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ pub struct Map {
 impl Map {
     /// An empty map of `blocks` blocks.
     pub fn new(blocks: u32) -> Self {
-        let per_cell = blocks.div_ceil((ROW * ROWS) as u32).max(1);
+        // A power of two keeps the labels of the rows round.
+        let per_cell = blocks.div_ceil((ROW * ROWS) as u32).next_power_of_two();
         Map { per_cell, cells: vec![Cell::default(); blocks.div_ceil(per_cell) as usize] }
     }
 
@@ -72,13 +73,16 @@ impl Map {
             );
         }
         if !self.cells.is_empty() {
-            let many =
-                if self.per_cell > 1 { format!("{} blocks a cell; ", self.per_cell) } else { String::new() };
+            let what = if self.per_cell > 1 {
+                format!("{} blocks a cell, stored up to", self.per_cell)
+            } else {
+                "stored up to".to_string()
+            };
             let legend = SHADES.map(|(upto, fancy, plain)| match (if ascii { plain } else { fancy }, upto) {
                 (cell, u64::MAX) => format!("{cell} more"),
                 (cell, _) => format!("{cell} {upto}%"),
             });
-            picture += &format!("{:>11}  {many}stored up to  {}\n", "", legend.join("  "));
+            picture += &format!("{:>11}  {what}  {}\n", "", legend.join(" "));
         }
         picture
     }

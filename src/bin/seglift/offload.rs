@@ -7,7 +7,7 @@ use crate::{
     inflight::{Inflight, unexpected},
     input::Input,
     span::Span,
-    talk::{Progress, one_line},
+    talk::Progress,
 };
 use indicatif::HumanBytes;
 use seglift::{
@@ -73,13 +73,13 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
                 app.out.result(|| to_json(file, &args.to, &receipt), || receipt.key.clone())?;
                 app.talk.note(format_args!(
                     "{}: {} in {}{existed}",
-                    one_line(&file.display().to_string()),
+                    shown(file),
                     HumanBytes(receipt.segment_bytes),
                     HumanBytes(receipt.object_bytes),
                 ));
             }
             Err(error) => {
-                let error = error.context(format_args!("{} as {key}", file.display()));
+                let error = error.context(shown(file));
                 app.failed(
                     json!({"file": file.display().to_string(), "store": args.to, "key": key}),
                     &error,
@@ -92,6 +92,10 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
 
 fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
+}
+
+fn shown(file: &Path) -> String {
+    if is_stdin(file) { "standard input".into() } else { file.display().to_string() }
 }
 
 /// The key that was told, or the file's name and a fresh UUID: never one that is taken.
@@ -110,7 +114,7 @@ fn key(args: &args::Offload, file: &Path) -> Result<String> {
 }
 
 fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &str) -> Result<Receipt> {
-    let mut progress = app.talk.progress(&file.display().to_string());
+    let mut progress = app.talk.progress(&shown(file));
     match origin(file)? {
         Origin::File { length } if !args.records => {
             let segment = Segment {
@@ -130,7 +134,7 @@ fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &
             }
         }
         Origin::File { .. } => {
-            let source = File::open(file).map_err(|error| local("opening it", &error))?;
+            let source = File::open(file).map_err(|error| local("it cannot be opened", &error))?;
             stream(app, driver, args, key, Box::new(source), progress)
         }
         Origin::Stream(source) => stream(app, driver, args, key, source, progress),
@@ -141,7 +145,7 @@ fn origin(file: &Path) -> Result<Origin> {
     if is_stdin(file) {
         return Ok(Origin::Stream(Box::new(io::stdin())));
     }
-    let unreadable = |error: io::Error| local("opening it", &error);
+    let unreadable = |error: io::Error| local("it cannot be opened", &error);
     let metadata = fs::metadata(file).map_err(unreadable)?;
     let kind = metadata.file_type();
     if kind.is_dir() {
@@ -163,7 +167,7 @@ fn stream(
     mut progress: Progress<'_>,
 ) -> Result<Receipt> {
     let mut input =
-        Input::new(source, app.interrupt.cancel()).map_err(|error| local("reading it", &error))?;
+        Input::new(source, app.interrupt.cancel()).map_err(|error| local("it cannot be read", &error))?;
     let call = app.call();
     let options = WriterOptions {
         key: key.to_string(),
@@ -190,7 +194,7 @@ fn stream(
 fn push_bytes(writer: &Writer, input: &mut Input, call: &Call, progress: &mut Progress<'_>) -> Result<()> {
     let mut done = 0;
     loop {
-        let piece = input.fill_buf().map_err(|error| local("reading it", &error))?;
+        let piece = input.fill_buf().map_err(|error| local("it cannot be read", &error))?;
         if piece.is_empty() {
             return Ok(());
         }
@@ -216,7 +220,7 @@ fn push_lines(
         line.clear();
         // One more than allowed, for the newline; a longer line is refused before it fills memory.
         let read = input.take(MAX_PAYLOAD as u64 + 1).read_until(b'\n', &mut line);
-        if read.map_err(|error| local("reading it", &error))? == 0 {
+        if read.map_err(|error| local("it cannot be read", &error))? == 0 {
             return Ok(());
         }
         done += line.len() as u64;

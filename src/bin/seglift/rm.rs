@@ -12,7 +12,7 @@ use serde_json::json;
 pub fn run(app: &mut App, args: &args::Rm) -> Result<(), Failure> {
     let names = if args.recursive { Names::Prefix } else { Names::Key };
     let addresses = address::parse(&args.addresses, names)?;
-    let mut gone = 0;
+    let mut gone = 0u64;
     let named = app.batches(&addresses, args.recursive, |app, driver, batch| {
         let keys: Vec<String> = batch.iter().map(|address| address.key.clone()).collect();
         let results = if args.dry_run {

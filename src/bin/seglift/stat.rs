@@ -101,7 +101,7 @@ fn text(stat: &Stat, map: &Map, ascii: bool) -> String {
     // Writing into a string cannot fail.
     let mut line = |name: &str, value: String| _ = writeln!(text, "  {name:<11}  {}", one_line(&value));
     let size = |bytes: u64| match bytes {
-        ..1024 => count(bytes as usize, "byte"),
+        ..1024 => count(bytes, "byte"),
         _ => format!("{bytes} bytes ({})", HumanBytes(bytes)),
     };
     let (raw, stored) = (stat.segment_bytes(), stat.object_bytes());
@@ -124,7 +124,8 @@ fn text(stat: &Stat, map: &Map, ascii: bool) -> String {
         line("offsets", format!("{first} to {last}"));
     }
     for (i, (name, value)) in stat.metadata().enumerate() {
-        let value = std::str::from_utf8(value).map_or_else(|_| count(value.len(), "byte"), str::to_string);
+        let value =
+            std::str::from_utf8(value).map_or_else(|_| count(value.len() as u64, "byte"), str::to_string);
         line(if i == 0 { "metadata" } else { "" }, format!("{name} = {value}"));
     }
     for (i, attachment) in stat.attachments().iter().enumerate() {

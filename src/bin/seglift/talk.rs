@@ -31,7 +31,7 @@ impl Talk {
     /// Says something that nobody needs to know.
     pub fn note(&self, text: impl std::fmt::Display) {
         if !self.quiet {
-            self.line(&format!("seglift: {text}"));
+            self.line(&format!("seglift: {}", one_line(&text.to_string())));
         }
     }
 

@@ -45,7 +45,7 @@ pub fn run(app: &mut App, args: &args::Verify) -> Result<(), Failure> {
         Ok(())
     })?;
     if named > 1 {
-        app.talk.note(format_args!("{good} of {} are good", count(named, "object")));
+        app.talk.note(format_args!("{good} of {} are good", count(named as u64, "object")));
     }
     Ok(())
 }
@@ -84,13 +84,13 @@ fn summary(key: &str, verdict: &str, report: &VerifyReport) -> String {
     let mut text = format!("{key}: {verdict}, {}", HumanBytes(report.segment_bytes));
     let mut part = |bad: u64, all: u64, name: &str| {
         if bad > 0 {
-            text += &format!(", {bad} of {all} {name} bad");
+            text += &format!(", {bad} of {} bad", count(all, name));
         } else if all > 0 {
-            text += &format!(", {all} {name}");
+            text += &format!(", {}", count(all, name));
         }
     };
-    part(report.bad_blocks, report.blocks, "blocks");
-    part(0, report.records, "records");
-    part(report.bad_attachments, report.attachments, "attachments");
+    part(report.bad_blocks, report.blocks, "block");
+    part(0, report.records, "record");
+    part(report.bad_attachments, report.attachments, "attachment");
     text
 }

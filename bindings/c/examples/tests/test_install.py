@@ -84,7 +84,9 @@ def _(folder):
 @test("nothing is installed outside of DESTDIR and PREFIX")
 def _(folder):
     run(ROOT / "scripts/install.sh", LIBRARY.parent, folder / "stage", "/opt/seglift")
-    files = sorted(str(p.relative_to(folder / "stage")) for p in (folder / "stage").rglob("*") if not p.is_dir())
+    everything = [p.relative_to(folder / "stage") for p in (folder / "stage").rglob("*") if not p.is_dir()]
+    files = sorted(str(p) for p in everything if p.parent.name != "man1")
+    assert "seglift.1" in [p.name for p in everything], everything
     assert files == [
         "opt/seglift/bin/seglift",
         "opt/seglift/include/seglift.h",
@@ -94,5 +96,8 @@ def _(folder):
         "opt/seglift/lib/libseglift.so",
         "opt/seglift/lib/libseglift.so.1",
         "opt/seglift/lib/pkgconfig/seglift.pc",
+        "opt/seglift/share/bash-completion/completions/seglift",
+        "opt/seglift/share/fish/vendor_completions.d/seglift.fish",
+        "opt/seglift/share/zsh/site-functions/_seglift",
     ], files
     assert "prefix=/opt/seglift" in (folder / "stage/opt/seglift/lib/pkgconfig/seglift.pc").read_text()
