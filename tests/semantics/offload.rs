@@ -170,7 +170,7 @@ fn a_commit_without_an_answer_for_the_stall_limit_is_settled_by_looking() {
     for place in Place::each() {
         for codec in CODECS {
             let driver = place.open("commit=1:stall&get=1:stall");
-            let call = Call { stall: Some(ms(100)), ..Call::default() };
+            let call = Call { stall: Some(ms(100)), ..within(10_000) };
             let bytes = noise(1, MANY_PARTS);
             is_new(&driver.offload(segment(codec.name(), &bytes, codec), &call).unwrap(), &place, &bytes);
         }
