@@ -162,8 +162,8 @@ impl Commitment<'_> {
                 }
                 // Whoever held the key deleted it between the two answers: try again.
                 (Ok(None), Commit::Exists) => {}
-                // What stands there cannot be read and the store refused our only request: certainly not ours.
-                (Err(e), Commit::Exists) if e.code() == Code::AlreadyExists && uncertain.is_none() => {
+                // The key was taken before us, by what is not ours. (Had a request been lost, it could be ours and damaged.)
+                (Err(e), Commit::Exists) if uncertain.is_none() && e.code() == Code::AlreadyExists => {
                     return Err(e);
                 }
                 (Err(e), _) => {
