@@ -10,7 +10,7 @@ use super::{
     seal::Seal,
     segment::{IfExists, Receipt, Segment},
     source::{OpenSource, attachment_len, load_attachment},
-    streamed::{SharedPart, Streamed, identity_of},
+    streamed::{SharedPart, Streamed, checksums_of},
     upload::{Item, Target},
 };
 use crate::{
@@ -202,8 +202,8 @@ async fn compare_first(
     }
     op.stage("compare with what is there");
     let (pool, reading) = (ctx.engine.pool().clone(), op.clone());
-    let crc64 = blocking(op, move || identity_of(&source, &pool, &reading)).await?;
-    if seal.identity(len, crc64).same(&there, if_exists) {
+    let (crc64, crc32c) = blocking(op, move || checksums_of(&source, &pool, &reading)).await?;
+    if seal.identity(len, crc64, crc32c)?.same(&there, if_exists) {
         Ok(ctx.receipt(&key, &there, true))
     } else {
         Err(already_exists(&key, &there, if_exists))

@@ -128,9 +128,9 @@ impl Seal {
     }
 
     /// Compares with the host's digest.
-    fn check(&self, crc64: u64) -> Result<()> {
+    fn check(&self, crc64: u64, crc32c: u32) -> Result<()> {
         let (name, found, wanted) = match self.expected {
-            Some(Digest::Crc32c(wanted)) => ("CRC32C", self.crc32c.into(), u64::from(wanted)),
+            Some(Digest::Crc32c(wanted)) => ("CRC32C", crc32c.into(), u64::from(wanted)),
             Some(Digest::Crc64Nvme(wanted)) => ("CRC-64/NVME", crc64, wanted),
             None => return Ok(()),
         };
@@ -146,16 +146,18 @@ impl Seal {
         ))
     }
 
-    /// What the object would be compared by.
-    pub fn identity(&self, length: u64, crc64: u64) -> Identity {
+    /// What the object would be compared by, if a source of these checksums were sent. `SOURCE_FAILED` if the host's
+    /// digest does not match.
+    pub fn identity(&self, length: u64, crc64: u64, crc32c: u32) -> Result<Identity> {
+        self.check(crc64, crc32c)?;
         let attachments = self.attachments.iter().map(|a| (a.name.clone(), a.content)).collect();
-        Identity { mode: self.about.mode, content: ContentIdentity { length, crc64 }, attachments }
+        Ok(Identity { mode: self.about.mode, content: ContentIdentity { length, crc64 }, attachments })
     }
 
     /// Closes the object: `content_len` and `crc64` are its content identity. `SOURCE_FAILED` if the host's
     /// digest does not match.
     pub fn finish(self, content_len: u64, crc64: u64) -> Result<Suffix> {
-        self.check(crc64)?;
+        self.check(crc64, self.crc32c)?;
         let parts = TailBuilder {
             id: self.about.id,
             created_us: self.about.created_us,

@@ -196,7 +196,12 @@ impl Writer {
         };
         let work = {
             let op = op.clone();
-            async move { shared.commit(op, open, finish).await }
+            // Made here, so that a commit that never runs ends the writer too.
+            let ending = Ending(shared.clone());
+            async move {
+                let _ending = ending;
+                shared.commit(op, open, finish).await
+            }
         };
         Ok((op, work))
     }
@@ -217,8 +222,9 @@ impl Writer {
         let op = shared.ctx.engine.start(OpKind::Writer, shared.key.as_str(), call, shared.ctx.limits())?;
         let open = match shared.take_open(over("it was aborted")) {
             Ok(open) => Some(open),
-            Err(e) if e.code() == Code::Closed => None,
-            Err(e) => return Err(e),
+            Err(e) if e.code() == Code::Busy => return Err(e),
+            // Over already, well or not: there is nothing to give up.
+            Err(_) => None,
         };
         let work = {
             let op = op.clone();
@@ -241,6 +247,20 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if matches!(&*self.0.state.lock(), State::Open(_)) {
+            self.0.op.cancel();
+        }
+    }
+}
+
+/// Ends a writer whose commit was cut off (a panic, a shutdown), which else would be `BUSY` for ever.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        if matches!(&*state, State::Over(e) if e.code() == Code::Busy) {
+            *state = State::Over(over("its commit was cut off; push the segment again with the same key"));
+            drop(state);
             self.0.op.cancel();
         }
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     buf::{PIECE, Pool},
-    codec::checksum::{Crc32c, Crc64Nvme, crc32c, crc64nvme},
+    codec::checksum::{Crc32c, Crc64Nvme, crc32c},
     engine::Op,
     error::{Code, Error, Result},
     object::Tail,
@@ -283,10 +283,10 @@ impl Body for SharedPart {
     }
 }
 
-/// The CRC-64/NVME of a source, read from its beginning to its end: what a retry compares before it sends
-/// anything. Blocks on the file system.
-pub(super) fn identity_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<u64> {
-    let (mut at, mut crc) = (0, crc64nvme(&[]));
+/// The CRC-64/NVME and the CRC32C of a source, read from its beginning to its end: what a retry compares before it
+/// sends anything. Blocks on the file system.
+pub(super) fn checksums_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<(u64, u32)> {
+    let (mut at, mut crc64, mut crc32) = (0, Crc64Nvme::new(), Crc32c::new());
     while at < source.len() {
         // Nobody waits for this thread any more once the operation has ended.
         op.check()?;
@@ -294,9 +294,10 @@ pub(super) fn identity_of(source: &OpenSource, pool: &Pool, op: &Op) -> Result<u
         let len = (source.len() - at).min(PIECE as u64) as usize;
         source.read_at(at, &mut piece.capacity_mut()[..len])?;
         piece.set_len(len)?;
-        crc = Crc64Nvme::combine(crc, crc64nvme(&piece), len as u64);
+        crc64.update(&piece);
+        crc32.update(&piece);
         op.progress(len as u64);
         at += len as u64;
     }
-    Ok(crc)
+    Ok((crc64.finalize(), crc32.finalize()))
 }
