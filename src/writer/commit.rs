@@ -160,6 +160,10 @@ impl Commitment<'_> {
                 }
                 // Whoever held the key deleted it between the two answers: try again.
                 (Ok(None), Commit::Exists) => {}
+                // The key was taken before us, by what is not ours. (Had a request been lost, it could be ours and damaged.)
+                (Err(e), Commit::Exists) if uncertain.is_none() && e.code() == Code::AlreadyExists => {
+                    return Err(e);
+                }
                 (Err(e), _) => {
                     if op.remaining().is_zero() {
                         return Err(self.unknown(e));

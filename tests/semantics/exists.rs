@@ -64,7 +64,8 @@ fn an_offload_never_overwrites() {
     for foreign in [b"".as_slice(), b"somebody's notes"] {
         std::fs::write(dir.path().join("k"), foreign).unwrap();
         for len in [0, 1000, MANY_PARTS] {
-            let result = offload(&place.open(""), "k", &noise(1, len), Codec::None);
+            let segment = segment("k", &noise(1, len), Codec::None);
+            let result = place.open("").offload(segment, &within(10_000));
             assert_eq!(code(result), Code::AlreadyExists);
             assert_eq!(std::fs::read(dir.path().join("k")).unwrap(), foreign);
             place.holds_only(&["k"]);

@@ -258,9 +258,9 @@ fn a_full_writer_would_block_and_says_once_when_it_has_room() {
 #[test]
 fn two_threads_in_one_writer_are_told_that_it_is_busy() {
     let place = Place::memory();
-    let driver = place.open("part=1:delay-400ms");
+    let driver = place.open("part=*:delay-60ms");
     let writer = Arc::new(open(&driver, "k", Mode::Bytes, Codec::None));
-    let bytes = noise(1, 4 << 20);
+    let bytes = noise(1, 2 << 20);
     let (pushing, pushed) = (writer.clone(), bytes.clone());
     let thread = thread::spawn(move || pushing.write(&pushed, &Call::default()).unwrap());
     until_stage(&driver, "wait for room");
