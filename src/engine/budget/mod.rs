@@ -40,9 +40,9 @@ pub use reservation::Reservation;
 use super::op::Op;
 use crate::error::{Code, Error, Result};
 use crate::metrics::Metrics;
+use crate::status::BudgetStats;
 use line::{Inner, Refused, reclaim};
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -83,33 +83,6 @@ pub const MIN_BUDGET: u64 = 16 << 20;
 /// The memory budget of an engine. Clones are the same budget; any thread may use it.
 #[derive(Clone)]
 pub struct Budget(Arc<Inner>);
-
-/// A look at the budget. All sizes are bytes.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct BudgetStats {
-    /// The most that may be held.
-    pub limit: u64,
-    /// What all classes hold.
-    pub used: u64,
-    /// The most that they ever held.
-    pub peak: u64,
-    /// Held by uploads and writers.
-    pub uploads: u64,
-    /// Held by reads.
-    pub reads: u64,
-    /// Held by the cache.
-    pub cache: u64,
-    /// Lent to the host.
-    pub lent: u64,
-    /// The most that may be lent to the host.
-    pub lent_limit: u64,
-    /// Requests that wait now.
-    pub waiting: usize,
-    /// Requests that had to wait so far.
-    pub waits: u64,
-    /// How long they waited, together.
-    pub wait_seconds: f64,
-}
 
 impl Budget {
     /// A budget of `limit` bytes, of which at most `lent_limit` can be lent to the host. How long requests
