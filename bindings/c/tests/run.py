@@ -121,6 +121,9 @@ def check_symbols():
     names = "".join(sorted(f"{line.split()[-1]}\n" for line in output.splitlines() if line.split()))
     check_golden("symbols.golden", "the library exports what it did, and nothing of its dependencies",
                  names if status == 0 else "")
+    status, output = run(["readelf", "-d", str(LIB)])
+    soname = any("SONAME" in line and "[libseglift.so.1]" in line for line in output.splitlines())
+    report(status == 0 and soname and "NODELETE" in output, "the library is libseglift.so.1 and is never unloaded", output)
 
 
 def check_readme(build):
