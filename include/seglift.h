@@ -16,6 +16,13 @@
  *     seglift_receipt receipt = seglift_receipt_init();
  *     if (seglift_offload_segment(driver, &segment, NULL, &receipt, &err) != SEGLIFT_OK)
  *       return fail(seglift_error_message(err));
+ *     seglift_ref ref = seglift_ref_init();
+ *     ref.key = segment.key;
+ *     ref.token = receipt.token;
+ *     ref.token_len = receipt.token_len;
+ *     if (seglift_read_range(driver, &ref, offset, buf, sizeof buf, NULL, &n, &err) != SEGLIFT_OK)
+ *       return fail(seglift_error_message(err));
+ *     seglift_driver_free(driver);
  *
  * Link with -lseglift, or load the library with dlopen and take all functions from the table that seglift_get_api
  * returns.
@@ -53,6 +60,7 @@
  *            configuration, and what is plain memory (bytes, records, infos, results, errors), can still be read.
  * Panics     do not leave the library: a defect is INTERNAL with a message. It installs no signal handlers, and stays in
  *            memory after dlclose.
+ * Since      says with which version of this interface (SEGLIFT_ABI_MAJOR.SEGLIFT_ABI_MINOR) something came.
  * Secrets    are in no error, log line, metric or document.
  */
 #ifndef SEGLIFT_H
@@ -189,7 +197,10 @@
 #define SEGLIFT_STATE_LOCAL 1
 /** Offload the segment. */
 #define SEGLIFT_ACTION_OFFLOAD 1
-/** Drop the local copy: the store has the segment for long enough, or its retention is over. */
+/**
+ * Drop the local copy: the store has the segment for long enough, or its retention is over. DATA LOSS IS MEANT in the
+ * second case: a segment without an object has no other copy. See seglift_plan.
+ */
 #define SEGLIFT_ACTION_DROP_LOCAL 2
 /** Delete the object: the segment's retention is over. */
 #define SEGLIFT_ACTION_DELETE_TIERED 4
@@ -696,13 +707,16 @@ typedef struct seglift_policy {
    * 0 = as soon as possible, below 0 = off.
    */
   int64_t size_threshold;
-  /** Age in ms at which a sealed segment is offloaded: 0 = as soon as possible, below 0 = off. */
+  /** Age in ms, from sealed_us, at which a sealed segment is offloaded: 0 = as soon as possible, below 0 = off. */
   int64_t age_threshold_ms;
   /** How many ms a local copy stays after its offload: 0 = not at all, below 0 = for ever. */
   int64_t deletion_lag_ms;
-  /** Bytes that the log keeps at least, the open segment included; older segments are deleted. 0 or below = off. */
+  /**
+   * Bytes that the log keeps at least, the open segment included; older segments are deleted, also those that have
+   * no object. 0 or below = off.
+   */
   int64_t retention_size;
-  /** Age in ms at which a sealed segment is deleted. 0 or below = off. */
+  /** Age in ms at which a sealed segment is deleted, also one that has no object. 0 or below = off. */
   int64_t retention_age_ms;
   /**
    * With HAS_OFFLOAD_BEFORE: each sealed segment whose next_offset is no higher is offloaded, whatever the
@@ -727,7 +741,7 @@ typedef struct seglift_segment_state {
   uint64_t bytes;
   /** When it was sealed, in us since 1970; 0 = it is open. */
   int64_t sealed_us;
-  /** When it was offloaded, in us since 1970; 0 = not yet. */
+  /** When it was offloaded, in us since 1970, which is when you got the receipt; 0 = not yet. */
   int64_t offloaded_us;
   /** SEGLIFT_STATE_* bits. */
   uint32_t flags;
@@ -1057,7 +1071,7 @@ extern "C" {
 /* ---- Versions and codes ---- */
 
 /**
- * The library's version, such as "1.0.0". Static; never freed.
+ * The library's version, such as "0.1.0"; not that of the ABI. Static; never freed.
  * Threads: any. Since 1.0.
  */
 const char *seglift_version(void);
@@ -1542,7 +1556,7 @@ seglift_code seglift_writer_commit(struct seglift_writer *writer,
 
 /**
  * Gives up what was written and removes it from the store; afterwards the writer is CLOSED.
- * Errors: CLOSED, TIMED_OUT: what is left goes with the next clean-up. Threads: one; blocks. Since 1.0.
+ * Errors: CLOSED, TIMED_OUT (the removal goes on in the background). Threads: one; blocks. Since 1.0.
  */
 seglift_code seglift_writer_abort(struct seglift_writer *writer,
                                   const struct seglift_call *call,
@@ -1597,10 +1611,10 @@ seglift_code seglift_queue_shutdown(struct seglift_queue *queue, int64_t timeout
 
 /**
  * Frees a queue and the completions that nobody polled. NULL is fine.
- * Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none uses it any more. Since 1.0.
+ * Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none
+ * uses it any more. Since 1.0.
  */
-seglift_code seglift_queue_free(struct seglift_queue *queue,
-                                struct seglift_error **err);
+seglift_code seglift_queue_free(struct seglift_queue *queue, struct seglift_error **err);
 
 /**
  * Frees what a completion still holds and sets its pointers to NULL. NULL is fine.
@@ -1807,6 +1821,12 @@ seglift_code seglift_log_callback(struct seglift_engine *engine,
  * Decides for each of the n segments of one log what to do now: actions[i] becomes the SEGLIFT_ACTION_* bits of the
  * i-th, 0 = nothing. Offload in the order of the offsets. The open segment is never touched. Pure: it does nothing,
  * reads no clock and no store, and needs no driver; ask again as often as you like.
+ *
+ * RETENTION DELETES DATA. A segment whose retention is over gets DROP_LOCAL and DELETE_TIERED for the copies that it
+ * has, and it gets DROP_LOCAL also if it was never offloaded: then that deletes its ONLY copy. With retention_size and
+ * retention_age_ms off, the default, DROP_LOCAL comes only for segments with offloaded_us, so set that only when you have
+ * the receipt. A host that has a retention of its own leaves both off.
+ *
  * Errors: INVALID_ARGUMENT. Threads: any. Since 1.0.
  */
 seglift_code seglift_plan(const struct seglift_policy *policy,

@@ -136,6 +136,14 @@ impl Driver {
         Ok(())
     }
 
+    /// For what a host builds on a driver and uses later, so that it hears at once that it comes too late.
+    ///
+    /// # Errors
+    /// `CLOSED` once it is closed, `FORKED` in a child.
+    pub fn check_open(&self) -> Result<()> {
+        self.0.scope.check_open()
+    }
+
     /// Offloads a segment.
     pub fn offload(&self, segment: Segment, call: &Call) -> Result<Receipt> {
         let (op, work) = self.start_offload(segment, call)?;

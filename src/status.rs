@@ -2,8 +2,8 @@
 //!
 //! Purpose: the question "why does this not end?" is answered by the stage and the idle time of an
 //! operation. Invariant: nothing here is secret, since it is made of keys, stages and error messages.
+//! Trade-off: a copy of numbers that others keep, so that they can be asked at any time and nothing here has a lock.
 
-use crate::engine::BudgetStats;
 use serde::Serialize;
 
 /// An engine at a moment.
@@ -29,6 +29,33 @@ pub struct Status {
     pub running: Vec<RunningOp>,
     /// The last operations that failed, the oldest first.
     pub failed: Vec<FailedOp>,
+}
+
+/// A look at the budget. All sizes are bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BudgetStats {
+    /// The most that may be held.
+    pub limit: u64,
+    /// What all classes hold.
+    pub used: u64,
+    /// The most that they ever held.
+    pub peak: u64,
+    /// Held by uploads and writers.
+    pub uploads: u64,
+    /// Held by reads.
+    pub reads: u64,
+    /// Held by the cache.
+    pub cache: u64,
+    /// Lent to the host.
+    pub lent: u64,
+    /// The most that may be lent to the host.
+    pub lent_limit: u64,
+    /// Requests that wait now.
+    pub waiting: usize,
+    /// Requests that had to wait so far.
+    pub waits: u64,
+    /// How long they waited, together.
+    pub wait_seconds: f64,
 }
 
 /// The block cache in memory. Sizes are bytes.

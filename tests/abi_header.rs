@@ -66,6 +66,7 @@ const FILES: &[&str] = &[
     "operation",
     "observe",
     "policy",
+    "api",
     "table",
 ];
 

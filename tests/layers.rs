@@ -13,11 +13,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),
     ("config", &["error", "logging"]),
+    ("status", &[]),
     ("policy", &["clock", "config", "error"]),
     ("buf", &["error"]),
     ("codec", &["error"]),
     ("object", &["codec", "error"]),
-    ("engine", &["buf", "config", "error", "metrics", "logging", "clock"]),
+    ("engine", &["buf", "config", "error", "metrics", "logging", "clock", "status"]),
     ("store", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     ("cache", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     (
@@ -112,7 +113,7 @@ fn first_word(text: &str) -> Option<String> {
 
 #[test]
 fn no_room_uses_one_above_it() {
-    let rooms: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["ffi", "maintain", "status"]).collect();
+    let rooms: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["ffi", "maintain"]).collect();
     let mut wrong = Vec::new();
     for (room, allowed) in ROOMS {
         for file in files_of(room) {

@@ -298,13 +298,13 @@ async fn churn(store: Arc<dyn ObjectStore>, id: u32) {
     }
 }
 
-// Several processes: this program starts itself with `a_process_of_its_own`, which does one job and ends.
+// Several processes: this program starts itself with one test, which then does one job and ends.
 
 const JOB: &str = "SEGLIFT_TEST_JOB";
 
 fn start(job: &str, dir: &Path) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "a_process_of_its_own", "--nocapture"])
+        .args(["--exact", "another_process_does_the_job_that_it_was_given", "--nocapture"])
         .env(JOB, format!("{job} {}", dir.display()))
         .stdout(Stdio::piped())
         .spawn()
@@ -320,12 +320,18 @@ fn finish(child: Child) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "the other processes of the tests below: started by them with a job"]
-fn a_process_of_its_own() {
-    let job = std::env::var(JOB).unwrap_or_else(|_| panic!("run the other tests; they set {JOB}"));
+fn another_process_does_the_job_that_it_was_given() {
+    let Ok(job) = std::env::var(JOB) else {
+        // Run as a test of its own, it shows that a job's result and its failure both arrive.
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(finish(start("greet", dir.path())), ["at your service"]);
+        assert!(!start("unheard-of", dir.path()).wait_with_output().unwrap().status.success());
+        return;
+    };
     let (job, dir) = job.split_once(' ').unwrap();
     let dir = Path::new(dir);
     match job {
+        "greet" => println!("> at your service"),
         "churn" => block_on(churn(store_in(dir), std::process::id())),
         "race" => block_on(async {
             let (store, mut won) = (store_in(dir), 0);

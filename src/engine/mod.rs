@@ -22,7 +22,7 @@ mod scope;
 mod signals;
 
 pub use crate::metrics::Op as OpKind;
-pub use budget::{Budget, BudgetStats, Class, Reclaim, Reservation};
+pub use budget::{Budget, Class, Reclaim, Reservation};
 pub use call::{Call, CallFlags, Cancel};
 pub use op::{Defaults, Op, Progress};
 pub use queue::{Completion, Event, MAX_CAPACITY, Notifier, Queue, Slot};

@@ -115,7 +115,7 @@ const _: () = {
     }
 };
 
-/// The library's version, such as "1.0.0". Static; never freed.
+/// The library's version, such as "0.1.0"; not that of the ABI. Static; never freed.
 /// Threads: any. Since 1.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn seglift_version() -> *const c_char {

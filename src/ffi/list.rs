@@ -128,6 +128,7 @@ pub unsafe extern "C" fn seglift_list_open(
         panic::call(err, || {
             let place = Place::new(lister, ptr::null_mut(), "seglift_lister")?;
             let driver = driver::borrow(driver)?.clone();
+            driver.check_open()?;
             let prefix = optional(prefix, "prefix")?.unwrap_or("").to_owned();
             let after = optional(after, "after")?.map(str::to_owned);
             let inner = Mutex::new(Progress { after, page: Vec::new(), loading: false, at_end: false });

@@ -29,6 +29,7 @@
     reason = "the contract in each comment, with the rules on top of the header, is it"
 )]
 
+pub mod api;
 pub mod bytes;
 pub mod call;
 pub mod cancel;

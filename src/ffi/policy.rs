@@ -21,7 +21,8 @@ pub const SEGLIFT_POLICY_HAS_OFFLOAD_BEFORE: u32 = 1;
 pub const SEGLIFT_STATE_LOCAL: u32 = 1;
 /// Offload the segment.
 pub const SEGLIFT_ACTION_OFFLOAD: u32 = 1;
-/// Drop the local copy: the store has the segment for long enough, or its retention is over.
+/// Drop the local copy: the store has the segment for long enough, or its retention is over. DATA LOSS IS MEANT in the
+/// second case: a segment without an object has no other copy. See seglift_plan.
 pub const SEGLIFT_ACTION_DROP_LOCAL: u32 = 2;
 /// Delete the object: the segment's retention is over.
 pub const SEGLIFT_ACTION_DELETE_TIERED: u32 = 4;
@@ -35,13 +36,14 @@ pub struct seglift_policy {
     /// Bytes of sealed segments that may stay without an object; the oldest beyond them are offloaded.
     /// 0 = as soon as possible, below 0 = off.
     pub size_threshold: i64,
-    /// Age in ms at which a sealed segment is offloaded: 0 = as soon as possible, below 0 = off.
+    /// Age in ms, from sealed_us, at which a sealed segment is offloaded: 0 = as soon as possible, below 0 = off.
     pub age_threshold_ms: i64,
     /// How many ms a local copy stays after its offload: 0 = not at all, below 0 = for ever.
     pub deletion_lag_ms: i64,
-    /// Bytes that the log keeps at least, the open segment included; older segments are deleted. 0 or below = off.
+    /// Bytes that the log keeps at least, the open segment included; older segments are deleted, also those that have
+    /// no object. 0 or below = off.
     pub retention_size: i64,
-    /// Age in ms at which a sealed segment is deleted. 0 or below = off.
+    /// Age in ms at which a sealed segment is deleted, also one that has no object. 0 or below = off.
     pub retention_age_ms: i64,
     /// With HAS_OFFLOAD_BEFORE: each sealed segment whose next_offset is no higher is offloaded, whatever the
     /// thresholds say.
@@ -66,7 +68,7 @@ pub struct seglift_segment_state {
     pub bytes: u64,
     /// When it was sealed, in us since 1970; 0 = it is open.
     pub sealed_us: i64,
-    /// When it was offloaded, in us since 1970; 0 = not yet.
+    /// When it was offloaded, in us since 1970, which is when you got the receipt; 0 = not yet.
     pub offloaded_us: i64,
     /// SEGLIFT_STATE_* bits.
     pub flags: u32,
@@ -81,6 +83,12 @@ c_struct! {
 /// Decides for each of the n segments of one log what to do now: actions[i] becomes the SEGLIFT_ACTION_* bits of the
 /// i-th, 0 = nothing. Offload in the order of the offsets. The open segment is never touched. Pure: it does nothing,
 /// reads no clock and no store, and needs no driver; ask again as often as you like.
+///
+/// RETENTION DELETES DATA. A segment whose retention is over gets DROP_LOCAL and DELETE_TIERED for the copies that it
+/// has, and it gets DROP_LOCAL also if it was never offloaded: then that deletes its ONLY copy. With retention_size and
+/// retention_age_ms off, the default, DROP_LOCAL comes only for segments with offloaded_us, so set that only when you have
+/// the receipt. A host that has a retention of its own leaves both off.
+///
 /// Errors: INVALID_ARGUMENT. Threads: any. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_plan(

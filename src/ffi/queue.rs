@@ -228,7 +228,8 @@ pub unsafe extern "C" fn seglift_queue_shutdown(
 }
 
 /// Frees a queue and the completions that nobody polled. NULL is fine.
-/// Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none uses it any more. Since 1.0.
+/// Errors: BUSY while operations are in flight (shut it down first) or a writer signals to it. Threads: none
+/// uses it any more. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_queue_free(
     queue: *mut seglift_queue,

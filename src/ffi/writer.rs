@@ -249,7 +249,7 @@ pub unsafe extern "C" fn seglift_writer_commit(
 }
 
 /// Gives up what was written and removes it from the store; afterwards the writer is CLOSED.
-/// Errors: CLOSED, TIMED_OUT: what is left goes with the next clean-up. Threads: one; blocks. Since 1.0.
+/// Errors: CLOSED, TIMED_OUT (the removal goes on in the background). Threads: one; blocks. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_writer_abort(
     writer: *mut seglift_writer,

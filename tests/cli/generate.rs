@@ -46,6 +46,12 @@ fn there_is_a_page_for_every_command() {
     for command in COMMANDS {
         assert!(pages.contains(&format!("seglift-{command}.1")), "{pages:?}");
     }
+    for page in pages {
+        let text = String::from_utf8(place.read(&format!("man/{page}"))).unwrap();
+        let title = text.lines().find(|line| line.starts_with(".TH ")).unwrap().to_string();
+        let foot = concat!("\"seglift ", env!("CARGO_PKG_VERSION"), "\" \"seglift manual\"");
+        assert!(title.contains(foot), "{page} does not say of which version it is: {title}");
+    }
     let page = place.run(["man"]).succeeds().text();
     assert!(
         page.contains(".TH") && page.contains("141") && page.contains("standard output went away"),

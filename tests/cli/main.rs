@@ -9,6 +9,7 @@ mod get;
 mod interrupt;
 mod ls;
 mod offload;
+mod readme;
 mod rm;
 mod run;
 mod stat;

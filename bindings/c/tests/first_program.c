@@ -319,6 +319,13 @@ static void a_plan_offloads_drops_and_deletes(void) {
   policy.retention_size = 200;
   OK(seglift_plan(&policy, s, 3, sizeof s[0], 2000, actions, &err));
   CHECK(actions[0] == (SEGLIFT_ACTION_DROP_LOCAL | SEGLIFT_ACTION_DELETE_TIERED));
+  policy.size_threshold = -1;
+  s[0].offloaded_us = 0; /* a retention deletes the only copy, as seglift_plan says */
+  OK(seglift_plan(&policy, s, 3, sizeof s[0], 2000, actions, &err));
+  CHECK(actions[0] == SEGLIFT_ACTION_DROP_LOCAL && actions[1] == 0 && actions[2] == 0);
+  policy.retention_size = 0;
+  OK(seglift_plan(&policy, s, 3, sizeof s[0], 2000, actions, &err));
+  CHECK(actions[0] == 0 && actions[1] == 0 && actions[2] == 0);
   s[1].base_offset = -1;
   ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_plan(&policy, s, 3, sizeof s[0], 2000, actions, &err));
 }

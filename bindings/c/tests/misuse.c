@@ -207,7 +207,8 @@ static void after_close_every_call_is_closed(void) {
   seglift_segment segment = bytes_segment("k", "x", 1);
   seglift_writer_options options = seglift_writer_options_init();
   seglift_ref ref = ref_to("k");
-  seglift_writer *writer = NULL;
+  seglift_writer *writer = NULL, *begun = NULL;
+  seglift_queue *queue = NULL;
   seglift_lister *lister = NULL;
   seglift_info *info = NULL;
   seglift_bytes *bytes = NULL;
@@ -217,6 +218,8 @@ static void after_close_every_call_is_closed(void) {
   size_t n;
   options.key = "w";
   OK(seglift_list_open(other, NULL, NULL, &lister, &err));
+  OK(seglift_writer_open(other, &options, NULL, &begun, &err));
+  OK(seglift_queue_new(engine, 1, &queue, &err));
   OK(seglift_driver_close(other, 1000, &err));
   OK(seglift_driver_close(other, 1000, &err));
   ENDS(SEGLIFT_CLOSED, seglift_offload_segment(other, &segment, NULL, NULL, &err));
@@ -228,9 +231,16 @@ static void after_close_every_call_is_closed(void) {
   ENDS(SEGLIFT_CLOSED, seglift_verify(other, &ref, NULL, NULL, &err));
   ENDS(SEGLIFT_CLOSED, seglift_delete(other, &key, 1, NULL, NULL, &err));
   ENDS(SEGLIFT_CLOSED, seglift_list_next(lister, 1, NULL, &n, &err));
+  seglift_list_free(lister);
   ENDS(SEGLIFT_CLOSED, seglift_get_object_range(other, "k", 0, 1, NULL, &bytes, &err));
   ENDS(SEGLIFT_CLOSED, seglift_writer_open(other, &options, NULL, &writer, &err));
-  seglift_list_free(lister);
+  ENDS(SEGLIFT_CLOSED, seglift_writer_write(begun, "x", 1, NULL, &n, &err));
+  ENDS(SEGLIFT_CLOSED, seglift_writer_commit(begun, NULL, NULL, NULL, &err));
+  ENDS(SEGLIFT_CLOSED, seglift_offload_segment_submit(other, &segment, NULL, queue, NULL, NULL, &err));
+  ENDS(SEGLIFT_CLOSED, seglift_read_range_submit(other, &ref, 0, buf, 1, NULL, queue, NULL, NULL, &err));
+  ENDS(SEGLIFT_CLOSED, seglift_list_open(other, NULL, NULL, &lister, &err));
+  OK(seglift_queue_free(queue, &err)); /* no submit was accepted, so nothing is in flight */
+  seglift_writer_free(begun);
   seglift_driver_free(other);
 }
 

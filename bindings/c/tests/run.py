@@ -121,6 +121,35 @@ def check_symbols():
     names = "".join(sorted(f"{line.split()[-1]}\n" for line in output.splitlines() if line.split()))
     check_golden("symbols.golden", "the library exports what it did, and nothing of its dependencies",
                  names if status == 0 else "")
+    status, output = run(["readelf", "-d", str(LIB)])
+    soname = any("SONAME" in line and "[libseglift.so.1]" in line for line in output.splitlines())
+    report(status == 0 and soname and "NODELETE" in output, "the library is libseglift.so.1 and is never unloaded", output)
+
+
+def check_readme(build):
+    """The README's first program compiles as it is printed, and does what it says."""
+    readme = (ROOT / "README.md").read_text()
+    source = readme.split("```c\n", 1)[1].split("```", 1)[0]
+    tier, segment = "/var/tier", "/var/lib/broker/orders-0/00000000000000000000.log"
+    report(source.count(tier) == source.count(segment) == 1, "the README's program names one store and one segment")
+    content = bytes(i * 31 >> 8 & 255 for i in range(3 << 19))
+    pathlib.Path(build, "tier").mkdir()
+    pathlib.Path(build, "segment.log").write_bytes(content)
+    pathlib.Path(build, "readme.c").write_text(source)
+    cc = [os.environ.get("CC", "cc"), "-std=c11", *STRICT, f"-I{ROOT}/include", f"-I{ROOT}/bindings/c"]
+    status, output = run([*cc, "-o", f"{build}/readme", f"{build}/readme.c", "-ldl"])
+    report(status == 0, "the README's program compiles as it is printed", output)
+    source = source.replace(tier, f"{build}/tier").replace(segment, f"{build}/segment.log")
+    pathlib.Path(build, "readme.c").write_text(source)
+    status, output = run([*cc, "-o", f"{build}/readme", f"{build}/readme.c", "-ldl"])
+    wrong = output
+    if status == 0:
+        done = subprocess.run([f"{build}/readme"], env=dict(os.environ, LD_LIBRARY_PATH=build), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=60)
+        status, wrong = done.returncode, done.stderr.decode(errors="replace")
+        if done.stdout != content[1 << 20:][:4096]:
+            status, wrong = 1, f"{wrong}\nit printed {len(done.stdout)} bytes, not those of the segment"
+    report(status == 0, "the README's program offloads a segment and reads a range of it", wrong)
 
 
 def main(wanted):
@@ -135,6 +164,7 @@ def main(wanted):
                 check_header(build)
                 check_layout(build)
                 check_symbols()
+                check_readme(build)
             for name in wanted or PROGRAMS:
                 if compile_program(name, build):
                     run_program(name, build)
