@@ -12,6 +12,8 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +57,9 @@ static void connect_to(const char *address) {
     broker = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (broker < 0 || connect(broker, found->ai_addr, found->ai_addrlen) != 0)
         die("cannot connect to %s: %s; is the broker running?", address, strerror(errno));
+    /* A request is a header and a body in two sends: without this the second waits 40 ms for the first's
+     * acknowledgement. */
+    setsockopt(broker, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     freeaddrinfo(found);
     free(host);
 }
