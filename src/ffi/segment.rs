@@ -176,6 +176,13 @@ pub(super) unsafe fn read(segment: *const seglift_segment) -> Result<Segment> {
 /// As [`read`].
 unsafe fn source(s: &seglift_segment) -> Result<Source> {
     let (offset, len) = (s.offset, (s.length > 0).then_some(s.length));
+    // No request is silently ignored; `fd` alone has no value that says "not given".
+    if s.source != SEGLIFT_SOURCE_PATH && !s.path.is_null() {
+        return Err(invalid("seglift_segment.path is given, but source is not SEGLIFT_SOURCE_PATH"));
+    }
+    if s.source != SEGLIFT_SOURCE_BYTES && !s.data.is_null() {
+        return Err(invalid("seglift_segment.data is given, but source is not SEGLIFT_SOURCE_BYTES"));
+    }
     match s.source {
         SEGLIFT_SOURCE_PATH => {
             // SAFETY: the caller's promise is ours.

@@ -162,6 +162,11 @@ static void values_out_of_their_range_are_refused(void) {
   ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_offload_segment(driver, &segment, NULL, NULL, &err));
   segment.source = SEGLIFT_SOURCE_FD;
   segment.offset = 0;
+  ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_offload_segment(driver, &segment, NULL, NULL, &err)); /* data too */
+  segment.data = NULL;
+  segment.path = "x";
+  ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_offload_segment(driver, &segment, NULL, NULL, &err)); /* path too */
+  segment.path = NULL;
   segment.fd = -1;
   ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_offload_segment(driver, &segment, NULL, NULL, &err));
   segment.fd = 1 << 20;
