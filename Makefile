@@ -16,9 +16,9 @@ export SCALE ?= quick
 # ---- what `make test` runs: TARGET:MINUTES, the budget on two cores; adding a target is one line
 SUITE :=
 SUITE += test-scripts:1
-SUITE += lint:8
-SUITE += test-rust:15
-SUITE += test-c:8
+SUITE += lint:6
+SUITE += test-rust:8
+SUITE += test-c:4
 
 RUN_TOOLS  = cc rust
 TEST_TOOLS = make cc c++ rust python3 zstd valgrind pkg-config cmake
