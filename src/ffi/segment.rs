@@ -176,21 +176,20 @@ pub(super) unsafe fn read(segment: *const seglift_segment) -> Result<Segment> {
 /// As [`read`].
 unsafe fn source(s: &seglift_segment) -> Result<Source> {
     let (offset, len) = (s.offset, (s.length > 0).then_some(s.length));
-    // No request is silently ignored; `fd` alone has no value that says "not given".
-    if s.source != SEGLIFT_SOURCE_PATH && !s.path.is_null() {
-        return Err(invalid("seglift_segment.path is given, but source is not SEGLIFT_SOURCE_PATH"));
-    }
-    if s.source != SEGLIFT_SOURCE_BYTES && !s.data.is_null() {
-        return Err(invalid("seglift_segment.data is given, but source is not SEGLIFT_SOURCE_BYTES"));
-    }
     match s.source {
         SEGLIFT_SOURCE_PATH => {
+            only(s, s.data.is_null(), "data")?;
             // SAFETY: the caller's promise is ours.
             let path = unsafe { text(s.path, "seglift_segment.path") }?;
             Ok(Source::Path { path: PathBuf::from(path), offset, len })
         }
-        SEGLIFT_SOURCE_FD => Ok(Source::File { file: duplicate(s.fd)?, offset, len }),
+        SEGLIFT_SOURCE_FD => {
+            only(s, s.path.is_null(), "path")?;
+            only(s, s.data.is_null(), "data")?;
+            Ok(Source::File { file: duplicate(s.fd)?, offset, len })
+        }
         SEGLIFT_SOURCE_BYTES => {
+            only(s, s.path.is_null(), "path")?;
             let end = s.offset.checked_add(s.length).and_then(|end| usize::try_from(end).ok());
             let end = end.ok_or_else(|| invalid("offset + length of the seglift_segment fit no memory"))?;
             check_blob(s.data, end, "seglift_segment.data")?;
@@ -202,6 +201,17 @@ unsafe fn source(s: &seglift_segment) -> Result<Source> {
         }
         other => Err(unknown("seglift_segment.source", other, "a SEGLIFT_SOURCE_* constant")),
     }
+}
+
+/// No request is silently ignored: the fields of the other sources are empty. (`fd` has no value that says so.)
+fn only(s: &seglift_segment, is_empty: bool, field: &str) -> Result<()> {
+    if is_empty {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "seglift_segment.{field} is given, and source is {}, which has no use for it",
+        s.source
+    )))
 }
 
 #[cfg(unix)]
