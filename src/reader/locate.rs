@@ -12,7 +12,7 @@
 use super::{
     Reader, SegmentRef,
     fill::twice,
-    segment::{Place, Segment, another_object, collect},
+    segment::{Place, Segment, another_object},
     shared::{Shared, Value, page_key, tail_key},
 };
 use crate::{
@@ -90,7 +90,7 @@ impl Reader {
         let found = op.guard(async {
             let get = place.get(key, GetRange::Range(range.clone())).await?;
             let object_len = get.object_len;
-            found(key, collect(get).await?, range.start, range.start, object_len)
+            found(key, get.collect().await?, range.start, range.start, object_len)
         });
         Ok(self.shared.keep_tail(found.await?, held))
     }
@@ -127,7 +127,7 @@ fn found(key: &Key, mut bytes: Vec<u8>, start: u64, position: u64, object_len: u
 async fn look_at_end(place: &Place, key: &Key) -> Result<Looked> {
     let get = place.get(key, GetRange::Suffix(SUFFIX)).await?;
     let (start, object_len) = (get.range.start, get.object_len);
-    let mut suffix = collect(get).await?;
+    let mut suffix = get.collect().await?;
     match locate_tail(&suffix, object_len).map_err(|e| not_ours(key, e))? {
         Located::Here { within, position } => {
             suffix.truncate(within.end);
@@ -149,7 +149,7 @@ async fn fetch_tail(place: &Place, key: &Key, token: &Token) -> Result<Found> {
     if get.object_len != token.object_len || get.range.end != end {
         return Err(another());
     }
-    let found = found(key, collect(get).await?, start, token.tail_position, token.object_len)?;
+    let found = found(key, get.collect().await?, start, token.tail_position, token.object_len)?;
     if is_of(token, &found.tail) { Ok(found) } else { Err(another()) }
 }
 

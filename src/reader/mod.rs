@@ -211,7 +211,7 @@ impl Reader {
             let range = GetRange::Range(offset..offset.saturating_add(len));
             let get = self.places[0].get(&key, range).await?;
             let lent = self.lend(usize::try_from(get.range.end - get.range.start).unwrap_or(usize::MAX))?;
-            Ok(SegmentBytes::new(segment::collect(get).await?.into(), lent))
+            Ok(SegmentBytes::new(get.collect().await?.into(), lent))
         })
         .await
     }

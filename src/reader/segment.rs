@@ -6,8 +6,6 @@ use crate::{
     object::{Block, ObjectId, Tail},
     store::{Get, GetRange, Key, ObjectStore},
 };
-use bytes::Bytes;
-use futures_util::StreamExt;
 use std::{ops::Range, sync::Arc};
 
 /// A store, and what receipts call it.
@@ -72,7 +70,7 @@ impl Segment {
 
     /// The bytes of `range` in one piece; for index pages and attachments, whose limits the tail has checked.
     pub async fn get_all(&self, range: Range<u64>) -> Result<Vec<u8>> {
-        collect(self.get(range).await?).await
+        self.get(range).await?.collect().await
     }
 
     /// What to say of a block that fails its CRC32C.
@@ -84,33 +82,6 @@ impl Segment {
         );
         Error::new(Code::Corrupt, what)
     }
-}
-
-/// The whole body in one piece.
-pub(super) async fn collect(mut get: Get) -> Result<Vec<u8>> {
-    let len = get.range.end - get.range.start;
-    let mut all = Vec::new();
-    usize::try_from(len).ok().and_then(|len| all.try_reserve_exact(len).ok()).ok_or_else(|| {
-        Error::new(
-            Code::ResourceExhausted,
-            format!("no memory for {len} bytes; lower memory.budget or add memory"),
-        )
-    })?;
-    while let Some(piece) = get.body.next().await {
-        let piece: Bytes = piece?;
-        if piece.len() > all.capacity() - all.len() {
-            return Err(Error::new(
-                Code::Unavailable,
-                "the store's answer is longer than it had promised; try again",
-            ));
-        }
-        all.extend_from_slice(&piece);
-    }
-    if all.len() as u64 != len {
-        let what = "the store's answer ended before the last byte that it had promised; try again";
-        return Err(Error::new(Code::Unavailable, what));
-    }
-    Ok(all)
 }
 
 /// What stands under the key is not what the receipt, or the tail of a moment ago, speaks of. Not "not found":

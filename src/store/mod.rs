@@ -13,7 +13,7 @@
 
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 #[cfg(feature = "testing")]
@@ -124,6 +124,36 @@ pub struct Get {
     pub range: Range<u64>,
     /// The bytes, as they arrive. A store checks that they are neither fewer nor more than `range`.
     pub body: ByteStream,
+}
+
+impl Get {
+    /// The whole body in one piece. `RESOURCE_EXHAUSTED` if there is no memory for it, `UNAVAILABLE` if it is longer than
+    /// `range`.
+    pub async fn collect(mut self) -> Result<Vec<u8>> {
+        let len = self.range.end - self.range.start;
+        let mut all = Vec::new();
+        usize::try_from(len).ok().and_then(|len| all.try_reserve_exact(len).ok()).ok_or_else(|| {
+            Error::new(
+                Code::ResourceExhausted,
+                format!("no memory for {len} bytes; lower memory.budget or add memory"),
+            )
+        })?;
+        while let Some(piece) = self.body.next().await {
+            let piece: Bytes = piece?;
+            if piece.len() > all.capacity() - all.len() {
+                return Err(Error::new(
+                    Code::Unavailable,
+                    "the store's answer is longer than it had promised; try again",
+                ));
+            }
+            all.extend_from_slice(&piece);
+        }
+        if all.len() as u64 != len {
+            let what = "the store's answer ended before the last byte that it had promised; try again";
+            return Err(Error::new(Code::Unavailable, what));
+        }
+        Ok(all)
+    }
 }
 
 /// One object in a listing.

@@ -22,12 +22,11 @@ use super::segment::IfExists;
 use crate::{
     engine::Op,
     error::{Code, Error, Result},
-    object::{ContentIdentity, LEAST_SUFFIX, Located, Mode, ObjectId, Tail, locate_tail},
+    object::{AttachmentEntry, ContentIdentity, LEAST_SUFFIX, Located, Mode, ObjectId, Tail, locate_tail},
     store::{Body, BoxFuture, Commit, GetRange, Key, ObjectStore, Upload, UploadInfo},
 };
 use futures_util::StreamExt;
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -250,25 +249,22 @@ struct NotSent(Error);
 pub(super) struct Identity {
     pub mode: Mode,
     pub content: ContentIdentity,
-    /// In the order of the names.
-    pub attachments: BTreeMap<String, ContentIdentity>,
+    pub attachments: Vec<AttachmentEntry>,
 }
 
 impl Identity {
     pub fn of(tail: &Tail) -> Identity {
-        let attachments =
-            tail.attachments().iter().map(|a| (a.entry.name.clone(), a.entry.content)).collect();
+        let attachments = tail.attachments().iter().map(|a| a.entry.clone()).collect();
         Identity { mode: tail.mode(), content: tail.content(), attachments }
     }
 
     /// Whether the object with the tail `there` holds the same, as far as `if_exists` asks.
     pub fn same(&self, there: &Tail, if_exists: IfExists) -> bool {
-        let there = Identity::of(there);
-        let segment = self.mode == there.mode && self.content == there.content;
+        let segment = there.has_segment(self.mode, self.content);
         match if_exists {
             IfExists::Fail => false,
             IfExists::SucceedIfSameSegment => segment,
-            IfExists::SucceedIfSame => segment && self.attachments == there.attachments,
+            IfExists::SucceedIfSame => segment && there.has_attachments(&self.attachments),
         }
     }
 }
@@ -316,10 +312,7 @@ pub(super) async fn look(store: &dyn ObjectStore, key: &Key) -> Result<Option<Ta
 }
 
 async fn fetch(store: &dyn ObjectStore, key: &Key, range: GetRange) -> Result<(Vec<u8>, u64)> {
-    let mut got = store.get(key, range).await?;
-    let mut bytes = Vec::with_capacity((got.range.end - got.range.start).min(LOOK) as usize);
-    while let Some(piece) = got.body.next().await {
-        bytes.extend_from_slice(&piece?);
-    }
-    Ok((bytes, got.object_len))
+    let got = store.get(key, range).await?;
+    let object_len = got.object_len;
+    Ok((got.collect().await?, object_len))
 }

@@ -8,7 +8,7 @@ use super::{
     offload::blocking,
     open::Open,
     segment::{Attachment, Digest, Finish, Receipt},
-    source::{attachment_len, load_attachment},
+    source::{load_attachment, measure},
     stream::{Shared, State, over},
 };
 use crate::{
@@ -121,9 +121,7 @@ impl Shared {
         }
         let engine = self.ctx.engine.clone();
         blocking(op, move || {
-            let sized: Result<Vec<_>> =
-                attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
-            let sized = sized?;
+            let sized = measure(attachments)?;
             // The writer holds memory already, so it must not wait for more.
             let len: u64 = sized.iter().fold(0, |sum, (len, _)| len.saturating_mul(2).saturating_add(sum));
             let memory = engine.budget().try_reserve(Class::Upload, len)?;

@@ -99,14 +99,9 @@ impl Context {
         }
     }
 
-    /// Raw bytes of a block, as set, or as the codec wants it: zstd gains little beyond 256 KiB, and without a codec
-    /// small blocks make small reads cheap.
+    /// Raw bytes of a block, as set, or as the codec wants it.
     fn block_size(&self, codec: Codec) -> u32 {
-        match (self.block_size, codec) {
-            (Some(size), _) => size,
-            (None, Codec::None) => 64 << 10,
-            (None, Codec::Zstd) => 256 << 10,
-        }
+        self.block_size.unwrap_or(codec.default_block_size())
     }
 
     fn about(&self, id: ObjectId, mode: Mode, codec: Codec, metadata: Metadata) -> About {

@@ -9,7 +9,7 @@ use super::{
     plan::{Plan, most_stored},
     seal::Seal,
     segment::{IfExists, Receipt, Segment},
-    source::{OpenSource, attachment_len, load_attachment},
+    source::{OpenSource, load_attachment, measure},
     streamed::{SharedPart, Streamed, checksums_of},
     upload::{Item, Target},
 };
@@ -35,9 +35,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     op.stage("open the source");
     let (source, attachments) = blocking(&op, move || {
         let source = OpenSource::open(source)?;
-        let sized: Result<Vec<_>> =
-            attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect();
-        Ok((source, sized?))
+        Ok((source, measure(attachments)?))
     })
     .await?;
     op.set_total(source.len());

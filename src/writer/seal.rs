@@ -150,7 +150,7 @@ impl Seal {
     /// digest does not match.
     pub fn identity(&self, length: u64, crc64: u64, crc32c: u32) -> Result<Identity> {
         self.check(crc64, crc32c)?;
-        let attachments = self.attachments.iter().map(|a| (a.name.clone(), a.content)).collect();
+        let attachments = self.attachments.clone();
         Ok(Identity { mode: self.about.mode, content: ContentIdentity { length, crc64 }, attachments })
     }
 

@@ -3,7 +3,7 @@
 //! Invariant: a source that yields other bytes than it promised (shorter file, lent buffer taken back) is
 //! an error, never a shorter segment.
 
-use super::segment::{AttachmentData, Source};
+use super::segment::{Attachment, AttachmentData, Source};
 use crate::{
     buf::LentSource,
     error::{Code, Error, Result},
@@ -115,7 +115,7 @@ fn failed(name: &str, what: &str, e: &io::Error) -> Error {
 }
 
 /// Length of an attachment, before it is loaded. Blocks on the file system.
-pub(super) fn attachment_len(data: &AttachmentData) -> Result<u64> {
+fn attachment_len(data: &AttachmentData) -> Result<u64> {
     let len = match data {
         AttachmentData::Bytes(bytes) => bytes.len() as u64,
         AttachmentData::Path(path) => {
@@ -129,6 +129,11 @@ pub(super) fn attachment_len(data: &AttachmentData) -> Result<u64> {
         }
     };
     Ok(len)
+}
+
+/// The attachments with their lengths, before any is loaded. Blocks on the file system.
+pub(super) fn measure(attachments: Vec<Attachment>) -> Result<Vec<(u64, Attachment)>> {
+    attachments.into_iter().map(|a| Ok((attachment_len(&a.data)?, a))).collect()
 }
 
 /// Loads an attachment of `len` bytes. Blocks on the file system.
