@@ -13,6 +13,11 @@ impl Secret {
         Secret(text.into())
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text itself, for the one place that signs or sends it. Never for a message.
     pub fn reveal(&self) -> &str {
         &self.0
