@@ -26,7 +26,8 @@ const ADDRESSES: &str = "\
 Addresses:
   An object is named URI/KEY, or URI KEY [KEY…] with the store and its keys apart.
   In file:///DIR/KEY the store is everything up to the last slash; in other URIs it ends
-  after the first component (s3://BUCKET/KEY). KEY is taken as `seglift ls` prints it.";
+  after the first component (s3://BUCKET/KEY), and a query behind an s3 address is the
+  store's (s3://BUCKET/KEY?endpoint=URL). KEY is taken as `seglift ls` prints it.";
 
 /// Puts log segments into an object store and reads any part of them back.
 #[derive(Debug, Parser)]
