@@ -27,12 +27,14 @@ mod metered;
 mod open;
 mod parts;
 mod pieces;
+pub mod s3;
 
 pub use key::Key;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;
 pub use open::{OpenOptions, fingerprint, open};
+pub use s3::S3Store;
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
