@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// A password, a key, a session token.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
 
 impl Secret {

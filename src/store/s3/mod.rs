@@ -11,6 +11,7 @@
 //! One file for each kind of request; [`errors`] is the only one that knows what a status means.
 
 mod connection;
+mod credentials;
 mod delete;
 mod errors;
 mod exchange;
@@ -21,8 +22,9 @@ mod options;
 mod place;
 mod put;
 
+pub use credentials::Provided;
 pub use http::HttpClients;
-pub use options::{CredentialOptions, Env, Probe, S3Options, Sse, Style};
+pub use options::{CredentialOptions, Env, Probe, Proxy, Role, S3Options, Sse, Style, complete_uri};
 pub use place::{Overrides, Place};
 
 pub(super) use place::FORM;
@@ -64,7 +66,7 @@ struct Learnt {
 impl S3Store {
     /// The store at `place` with the settings of `env`. `INVALID_CONFIG` where they contradict each other.
     pub fn open(place: Place, env: &Env) -> Result<S3Store> {
-        let connection = Connection::new(&place, &env.options, env.http.clone())?;
+        let connection = Connection::new(&place, env)?;
         let uri = place.uri((!connection.is_amazon()).then(|| connection.endpoint()));
         Ok(S3Store { place, options: env.options.clone(), connection, uri, learnt: Learnt::default() })
     }
