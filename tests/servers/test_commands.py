@@ -3,6 +3,7 @@
 import difflib
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from held import Held, shared
@@ -67,6 +68,20 @@ def _(folder):
     assert seglift("ls", everything, environment=keys) == b"tier/t/0/k\n"
     assert seglift("ls", f"s3://{bucket}/tier/t{query}", environment=keys) == b"tier/t/0/k\n"
     assert seglift("ls", f"s3://{bucket}/tier{query}", "t", environment=keys) == b"t/0/k\n"
+
+
+@test("more than two thousand keys are listed, in byte order, whoever wrote them")
+def _(folder):
+    for kind in ["versitygw", "minio"]:
+        store = shared(kind)
+        bucket = store.bucket()
+        keys = [f"tier/t/{number % 7}/{number:04}-\u00e4 +%41&<" for number in range(2300)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda key: store.s3.put(bucket, key, b"x"), keys + ["tierless/a", "tie"]))
+        listed = seglift("ls", f"s3://{bucket}/tier", "", environment=store.s3.environment()).decode()
+        assert listed.splitlines() == sorted(key[len("tier/") :] for key in keys), kind
+        listed = seglift("ls", f"s3://{bucket}/tier/t/3/", environment=store.s3.environment()).decode()
+        assert len(listed.splitlines()) == len([key for key in keys if key.startswith("tier/t/3/")]), kind
 
 
 @test("segments go over TLS where the certificate is known, and nowhere else")

@@ -2,7 +2,7 @@
 //!
 //! Memory is a figure of a whole process, so each test here runs itself once more in a process of its own.
 
-use crate::servers::{Server, versitygw};
+use crate::{servers::versitygw, sparse::SparseServer};
 use seglift::{
     Driver, Outcome,
     codec::Codec,
@@ -27,19 +27,28 @@ fn scaled(quick: u64, full: u64) -> u64 {
 }
 
 /// The settings that reach a store.
-fn reach(server: &Server) -> Vec<(&'static str, String)> {
-    vec![
-        ("s3.endpoint", server.endpoint.clone()),
-        ("s3.access.key", server.access_key.clone()),
-        ("s3.secret.key", server.secret_key.clone()),
-    ]
+fn reach(endpoint: &str, access_key: &str, secret_key: &str) -> Vec<(&'static str, String)> {
+    [("s3.endpoint", endpoint), ("s3.access.key", access_key), ("s3.secret.key", secret_key)]
+        .map(|(key, value)| (key, value.to_string()))
+        .to_vec()
 }
 
 const STORE: &str = "SEGLIFT_TEST_LOAD_STORE";
 
-/// Runs `load` in a process of its own with a driver for an empty bucket, and fails if it fails. `test` is the path
-/// of the test that calls this.
-fn in_its_own_process(test: &str, budget: u64, load: impl FnOnce(&Engine, &Driver)) {
+/// The process that runs a load has only its load to remember, so a store is given by the one that started it.
+fn is_parent() -> bool {
+    env::var_os(STORE).is_none()
+}
+
+/// Runs `load` in a process of its own with a driver for an empty store, and fails if it fails. `test` is the path of
+/// the test that calls this; `uri` and `settings` count where [`is_parent`].
+fn in_its_own_process(
+    test: &str,
+    uri: &str,
+    settings: Vec<(&str, String)>,
+    budget: u64,
+    load: impl FnOnce(&Driver),
+) {
     if let Ok(given) = env::var(STORE) {
         let mut given = given.lines();
         let uri = given.next().unwrap();
@@ -56,7 +65,7 @@ fn in_its_own_process(test: &str, budget: u64, load: impl FnOnce(&Engine, &Drive
         })
         .unwrap();
         let driver = Driver::open(&engine, uri, &config).unwrap();
-        load(&engine, &driver);
+        load(&driver);
         let (resident, stats) = (peak_resident(), engine.budget().stats());
         println!("peak: {} MiB resident, {} MiB of the budget", resident / MIB, stats.peak / MIB);
         assert!(stats.peak <= budget, "{} of {budget} bytes were held", stats.peak);
@@ -69,10 +78,8 @@ fn in_its_own_process(test: &str, budget: u64, load: impl FnOnce(&Engine, &Drive
         driver.close(Duration::from_secs(10)).unwrap();
         return;
     }
-    let server = versitygw();
-    let bucket = server.bucket();
-    let mut given = format!("s3://{bucket}/load");
-    for (key, value) in reach(server) {
+    let mut given = String::from(uri);
+    for (key, value) in settings {
         given += &format!("\n{key}={value}");
     }
     let status = Command::new(env::current_exe().unwrap())
@@ -81,6 +88,16 @@ fn in_its_own_process(test: &str, budget: u64, load: impl FnOnce(&Engine, &Drive
         .status()
         .unwrap();
     assert!(status.success(), "the load failed, see above");
+}
+
+fn on_versitygw(test: &str, budget: u64, load: impl FnOnce(&Driver)) {
+    if !is_parent() {
+        return in_its_own_process(test, "", Vec::new(), budget, load);
+    }
+    let server = versitygw();
+    let bucket = server.bucket();
+    let settings = reach(&server.endpoint, &server.access_key, &server.secret_key);
+    in_its_own_process(test, &format!("s3://{bucket}/load"), settings, budget, load);
     assert_eq!(server.uploads(&bucket), [""; 0], "uploads are left");
 }
 
@@ -104,76 +121,67 @@ fn bytes(seed: u64, from: u64, len: u64) -> Vec<u8> {
 #[test]
 fn a_hundred_offloads_and_a_thousand_reads_at_once_stay_within_the_budget() {
     const SEGMENTS: u64 = 8;
-    const LEN: u64 = 20 * MIB;
+    const LEN: u64 = 12 * MIB;
     const READ: u64 = 100 * KIB;
-    in_its_own_process(
-        "load::a_hundred_offloads_and_a_thousand_reads_at_once_stay_within_the_budget",
-        64 * MIB,
-        |_, driver| {
-            let dir = tempfile::tempdir().unwrap();
-            let source = |seed: u64| {
-                let path = dir.path().join(seed.to_string());
-                let file = File::create(&path).unwrap();
-                (0..LEN)
-                    .step_by(MIB as usize)
-                    .for_each(|at| file.write_all_at(&bytes(seed, at, MIB), at).unwrap());
-                path
-            };
-            let offload = |key: String, seed: u64, path| {
-                let codec = [Codec::None, Codec::Zstd][seed as usize % 2];
-                Segment {
-                    codec: Some(codec),
-                    ..Segment::new(key, Source::Path { path, offset: 0, len: None })
-                }
-            };
-            let paths: Vec<_> = (0..SEGMENTS).map(source).collect();
-            let refs: Vec<SegmentRef> = (0..SEGMENTS)
-                .map(|n| {
-                    let segment = offload(format!("read/{n}"), n, paths[n as usize].clone());
-                    let receipt = driver.offload(segment, &Call::default()).unwrap();
-                    SegmentRef { key: receipt.key, token: Some(receipt.token) }
-                })
-                .collect();
+    let test = "load::a_hundred_offloads_and_a_thousand_reads_at_once_stay_within_the_budget";
+    on_versitygw(test, 64 * MIB, |driver| {
+        let dir = tempfile::tempdir().unwrap();
+        let source = |seed: u64| {
+            let path = dir.path().join(seed.to_string());
+            let file = File::create(&path).unwrap();
+            (0..LEN)
+                .step_by(MIB as usize)
+                .for_each(|at| file.write_all_at(&bytes(seed, at, MIB), at).unwrap());
+            path
+        };
+        let offload = |key: String, seed: u64, path| {
+            let codec = [Codec::None, Codec::Zstd][seed as usize % 2];
+            Segment { codec: Some(codec), ..Segment::new(key, Source::Path { path, offset: 0, len: None }) }
+        };
+        let paths: Vec<_> = (0..SEGMENTS).map(source).collect();
+        let refs: Vec<SegmentRef> = (0..SEGMENTS)
+            .map(|n| {
+                let segment = offload(format!("read/{n}"), n, paths[n as usize].clone());
+                let receipt = driver.offload(segment, &Call::default()).unwrap();
+                SegmentRef { key: receipt.key, token: Some(receipt.token) }
+            })
+            .collect();
 
-            // All at once, so with time enough for the last one.
-            let call = Call { deadline: Some(Duration::from_secs(120)), ..Call::default() };
-            let read_call =
-                Call { flags: CallFlags { random: true, ..CallFlags::default() }, ..call.clone() };
-            let queue: Queue<Outcome> = Queue::new(1100).unwrap();
-            let place = |n: u64| (n % SEGMENTS, n * 7_919_009 % (LEN - READ));
-            for n in 0..1100 {
-                let slot = queue.reserve(n as usize).unwrap();
-                if n % 11 == 0 {
-                    let seed = n / 11 % SEGMENTS;
-                    let segment = offload(format!("offload/{n}"), seed, paths[seed as usize].clone());
-                    driver.offload_submit(segment, &call, slot).unwrap();
-                } else {
-                    let (segment, at) = place(n);
-                    driver
-                        .read_range_bytes_submit(&refs[segment as usize], at, READ, &read_call, slot)
-                        .unwrap();
-                }
+        // All at once, so with time enough for the last one.
+        let call = Call { deadline: Some(Duration::from_secs(120)), ..Call::default() };
+        let read_call = Call { flags: CallFlags { random: true, ..CallFlags::default() }, ..call.clone() };
+        let queue: Queue<Outcome> = Queue::new(1100).unwrap();
+        let place = |n: u64| (n % SEGMENTS, n * 7_919_009 % (LEN - READ));
+        for n in 0..1100 {
+            let slot = queue.reserve(n as usize).unwrap();
+            if n % 11 == 0 {
+                let seed = n / 11 % SEGMENTS;
+                let segment = offload(format!("offload/{n}"), seed, paths[seed as usize].clone());
+                driver.offload_submit(segment, &call, slot).unwrap();
+            } else {
+                let (segment, at) = place(n);
+                driver.read_range_bytes_submit(&refs[segment as usize], at, READ, &read_call, slot).unwrap();
             }
-            let mut open: HashSet<usize> = (0..1100).collect();
-            while !open.is_empty() {
-                let done = queue.poll(16, Some(Duration::from_secs(130))).unwrap();
-                assert!(!done.is_empty(), "{} operations hang", open.len());
-                for completion in done {
-                    let n = completion.user_data as u64;
-                    assert!(open.remove(&completion.user_data), "{n} completed twice");
-                    let Event::Done { result, .. } = completion.event else { panic!("a writer's event") };
-                    match result.unwrap_or_else(|e| panic!("operation {n}: {e}")) {
-                        Outcome::Receipt(receipt) => assert_eq!(receipt.segment_bytes, LEN),
-                        Outcome::Bytes(read) => {
-                            let (seed, at) = place(n);
-                            assert!(read[..] == bytes(seed, at, READ), "wrong bytes in read {n}");
-                        }
-                        other => panic!("{other:?}"),
+        }
+        let mut open: HashSet<usize> = (0..1100).collect();
+        while !open.is_empty() {
+            let done = queue.poll(16, Some(Duration::from_secs(130))).unwrap();
+            assert!(!done.is_empty(), "{} operations hang", open.len());
+            for completion in done {
+                let n = completion.user_data as u64;
+                assert!(open.remove(&completion.user_data), "{n} completed twice");
+                let Event::Done { result, .. } = completion.event else { panic!("a writer's event") };
+                match result.unwrap_or_else(|e| panic!("operation {n}: {e}")) {
+                    Outcome::Receipt(receipt) => assert_eq!(receipt.segment_bytes, LEN),
+                    Outcome::Bytes(read) => {
+                        let (seed, at) = place(n);
+                        assert!(read[..] == bytes(seed, at, READ), "wrong bytes in read {n}");
                     }
+                    other => panic!("{other:?}"),
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// Offloads a sparse file that has an island of bytes in every GiB and at its end, and reads both ends and the islands.
@@ -204,21 +212,31 @@ fn up_and_back(driver: &Driver, len: u64, codec: Codec) {
     }
 }
 
-#[test]
-fn a_compressed_segment_of_10_gib_goes_up_and_reads_back_at_both_ends() {
-    in_its_own_process(
-        "load::a_compressed_segment_of_10_gib_goes_up_and_reads_back_at_both_ends",
-        64 * MIB,
-        |_, driver| up_and_back(driver, 10 * GIB, Codec::Zstd),
-    );
+/// The same on a server that keeps no zeros, in the process of the test: the other one has only the client.
+fn up_and_back_sparsely(test: &str, len: u64, codec: Codec) {
+    let server = is_parent().then(SparseServer::start);
+    let settings = server.as_ref().map(|server| reach(&server.endpoint, "any", "any"));
+    in_its_own_process(test, "s3://sparse/load", settings.unwrap_or_default(), 64 * MIB, |driver| {
+        up_and_back(driver, len, codec)
+    });
 }
 
-// versitygw keeps every byte, so that 10 GiB take as much of the disk: they are for SCALE=full.
 #[test]
-fn an_object_of_many_gibibytes_goes_up_and_reads_back_at_both_ends() {
-    in_its_own_process(
-        "load::an_object_of_many_gibibytes_goes_up_and_reads_back_at_both_ends",
-        64 * MIB,
-        |_, driver| up_and_back(driver, scaled(GIB, 10 * GIB), Codec::None),
-    );
+fn a_compressed_segment_of_10_gib_goes_up_and_reads_back_at_both_ends() {
+    let test = "load::a_compressed_segment_of_10_gib_goes_up_and_reads_back_at_both_ends";
+    up_and_back_sparsely(test, 10 * GIB, Codec::Zstd);
+}
+
+#[test]
+fn an_object_of_10_gib_goes_up_and_reads_back_at_both_ends() {
+    let test = "load::an_object_of_10_gib_goes_up_and_reads_back_at_both_ends";
+    up_and_back_sparsely(test, 10 * GIB, Codec::None);
+}
+
+// A real server keeps every byte, so that 10 GiB take as much of the disk: they are for SCALE=full.
+#[test]
+fn an_object_of_more_than_ten_thousand_blocks_goes_to_versitygw_and_reads_back_at_both_ends() {
+    let test =
+        "load::an_object_of_more_than_ten_thousand_blocks_goes_to_versitygw_and_reads_back_at_both_ends";
+    on_versitygw(test, 64 * MIB, |driver| up_and_back(driver, scaled(GIB, 10 * GIB), Codec::None));
 }

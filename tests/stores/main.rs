@@ -6,3 +6,5 @@
 mod load;
 #[path = "../s3_support/servers.rs"]
 mod servers;
+#[path = "../s3_support/sparse.rs"]
+mod sparse;
