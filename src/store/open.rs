@@ -116,8 +116,8 @@ fn open_file(rest: &str, options: &OpenOptions) -> Result<Arc<dyn ObjectStore>> 
     Ok(Arc::new(LocalStore::open(&folder(rest)?, options.create, options.fsync)?))
 }
 
-/// The folder that a `file:` URI names.
-fn folder(rest: &str) -> Result<PathBuf> {
+/// The folder that a `file:` URI names; gets what stands after the colon.
+pub(super) fn folder(rest: &str) -> Result<PathBuf> {
     let path = match rest.strip_prefix("//") {
         None => rest,
         Some(after) => match after.find('/') {
