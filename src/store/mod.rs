@@ -18,6 +18,7 @@ use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod doctor;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod key;
