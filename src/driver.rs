@@ -16,7 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
@@ -78,7 +78,9 @@ impl Driver {
         let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
         check_scheme(uri, &settings)?;
         let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
-            Ok(MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone()))
+            // Counted within the retries: each attempt by itself.
+            let counted = MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone());
+            Ok(RetryStore::new(counted, engine, &settings))
         };
         let store = open(uri)?;
         let previous: Result<Vec<_>> = settings
