@@ -16,7 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, s3},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
@@ -83,7 +83,9 @@ impl Driver {
         let options = open_options(engine, config, &settings);
         check_scheme(uri, &settings)?;
         let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
-            Ok(MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone()))
+            // Counted within the retries: each attempt by itself.
+            let counted = MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone());
+            Ok(RetryStore::new(counted, engine, &settings))
         };
         let store = open(uri)?;
         let previous: Result<Vec<_>> = settings

@@ -18,6 +18,7 @@ use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod doctor;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod key;
@@ -27,6 +28,7 @@ mod metered;
 mod open;
 mod parts;
 mod pieces;
+mod retry;
 pub mod s3;
 
 pub use key::Key;
@@ -34,6 +36,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;
 pub use open::{OpenOptions, fingerprint, open};
+pub use retry::RetryStore;
 pub use s3::S3Store;
 
 /// A boxed future that may move between threads.
@@ -58,6 +61,10 @@ pub trait Body: Send + Sync {
 
     /// CRC32C of all bytes, known at the latest once a stream was read to its end.
     fn crc32c(&self) -> Option<u32>;
+
+    /// The store has answered that it certainly kept nothing of what was sent so far. Called between two attempts;
+    /// does nothing unless somebody keeps count.
+    fn not_kept(&self) {}
 }
 
 /// How a commit ended.

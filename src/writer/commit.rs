@@ -70,7 +70,8 @@ pub(super) struct Commitment<'a> {
     pub if_exists: IfExists,
 }
 
-/// A body that notes when its last byte was handed to the store: before that nothing can be committed.
+/// A body that notes when its last byte was handed to the store: before that nothing can be committed, nor after the
+/// store has said that it kept nothing, until it is sent again.
 pub(super) struct Watched {
     body: Arc<dyn Body>,
     drained: Arc<AtomicBool>,
@@ -111,6 +112,10 @@ impl Body for Watched {
 
     fn crc32c(&self) -> Option<u32> {
         self.body.crc32c()
+    }
+
+    fn not_kept(&self) {
+        self.drained.store(false, Ordering::Release);
     }
 }
 
