@@ -16,7 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore},
+    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
@@ -74,8 +74,13 @@ impl Driver {
     /// `INVALID_ARGUMENT` for a URI that cannot be, `INVALID_CONFIG`, and what the store says if it cannot be opened.
     pub fn open(engine: &Engine, uri: &str, config: &Config) -> Result<Driver> {
         engine.check_fork()?;
+        // What AWS's own tools take from the environment holds for a host that loads none, too.
+        let s3 = is_s3(uri).then(|| config.with_others_environment(std::env::vars_os())).transpose()?;
+        let config = s3.as_ref().unwrap_or(config);
         let settings = Arc::new(config.settings()?);
-        let options = OpenOptions { fsync: settings.file_fsync, ..OpenOptions::default() };
+        let completed = s3::complete_uri(uri, &settings.s3)?;
+        let uri = completed.as_deref().unwrap_or(uri);
+        let options = open_options(engine, config, &settings);
         check_scheme(uri, &settings)?;
         let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
             // Counted within the retries: each attempt by itself.
@@ -393,6 +398,23 @@ impl Driver {
                 Err(e)
             }
         }
+    }
+}
+
+fn is_s3(uri: &str) -> bool {
+    uri.is_empty() || uri.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3"))
+}
+
+fn open_options(engine: &Engine, config: &Config, settings: &Settings) -> OpenOptions {
+    let region_given = config.given(config::Scope::Driver).any(|key| key == "s3.region");
+    OpenOptions {
+        fsync: settings.file_fsync,
+        s3: s3::Env {
+            options: s3::S3Options::new(settings, region_given),
+            http: engine.extension(|_| s3::HttpClients::default()),
+            engine: Some(engine.clone()),
+        },
+        ..OpenOptions::default()
     }
 }
 

@@ -16,10 +16,12 @@ use std::{
 };
 use tempfile::TempDir;
 
-const CHEAP: OpenOptions = OpenOptions { fsync: false, create: true };
+fn cheap() -> OpenOptions {
+    OpenOptions { fsync: false, ..OpenOptions::default() }
+}
 
 fn store_in(dir: &Path) -> Arc<dyn ObjectStore> {
-    open(&format!("file://{}", dir.display()), &CHEAP).unwrap()
+    open(&format!("file://{}", dir.display()), &cheap()).unwrap()
 }
 
 fn durable_place() -> Place {
@@ -54,14 +56,14 @@ mod with_fsync {
 }
 
 mod without_fsync {
-    seglift::store_conformance!(|| super::place_with(super::CHEAP));
+    seglift::store_conformance!(|| super::place_with(super::cheap()));
 }
 
 mod within_the_fault_store {
     seglift::store_conformance!(|| {
         let dir = tempfile::tempdir().unwrap();
         let store =
-            seglift::store::open(&format!("fault+file://{}", dir.path().display()), &super::CHEAP).unwrap();
+            seglift::store::open(&format!("fault+file://{}", dir.path().display()), &super::cheap()).unwrap();
         super::Place { store, rubbish: Box::new(move || super::rubbish(dir.path())) }
     });
 }
@@ -255,7 +257,7 @@ fn the_folder_is_created_one_level_deep_and_only_where_wanted() {
         assert_eq!(error.code(), Code::InvalidConfig, "{error}");
         error.message().to_owned()
     };
-    assert!(refused("new", &OpenOptions { create: false, ..CHEAP }).contains("does not exist"));
+    assert!(refused("new", &OpenOptions { create: false, ..cheap() }).contains("does not exist"));
     assert!(refused("new/deep", &OpenOptions::default()).contains("create it first"));
     open(&uri("new"), &OpenOptions::default()).unwrap();
     assert!(dir.path().join("new").is_dir());

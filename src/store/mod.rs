@@ -18,6 +18,7 @@ use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod doctor;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod key;
@@ -28,6 +29,7 @@ mod open;
 mod parts;
 mod pieces;
 mod retry;
+pub mod s3;
 
 pub use key::Key;
 pub use local::LocalStore;
@@ -35,6 +37,7 @@ pub use memory::MemoryStore;
 pub use metered::MeteredStore;
 pub use open::{OpenOptions, fingerprint, open};
 pub use retry::RetryStore;
+pub use s3::S3Store;
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

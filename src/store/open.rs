@@ -3,7 +3,7 @@
 //! One table of schemes: what is parsed, what the messages list and what the documentation says come from it.
 //! A URI may hold credentials by mistake, so messages repeat its scheme only.
 
-use super::{LocalStore, MemoryStore, ObjectStore};
+use super::{LocalStore, MemoryStore, ObjectStore, S3Store, s3};
 use crate::error::{Code, Error, Result};
 use std::{
     ffi::OsString,
@@ -19,11 +19,13 @@ pub struct OpenOptions {
     pub fsync: bool,
     /// `file://`: create the folder where only its last name is missing. Default: true.
     pub create: bool,
+    /// `s3://`: what the settings say, and the connections to share.
+    pub s3: s3::Env,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { fsync: true, create: true }
+        Self { fsync: true, create: true, s3: s3::Env::default() }
     }
 }
 
@@ -39,6 +41,7 @@ struct Scheme {
 const SCHEMES: &[Scheme] = &[
     Scheme { name: "file", form: "file:///absolute/folder", open: open_file },
     Scheme { name: "memory", form: "memory: or memory://name", open: open_memory },
+    Scheme { name: "s3", form: s3::FORM, open: open_s3 },
     #[cfg(feature = "testing")]
     Scheme {
         name: "fault+file",
@@ -116,8 +119,12 @@ fn open_file(rest: &str, options: &OpenOptions) -> Result<Arc<dyn ObjectStore>> 
     Ok(Arc::new(LocalStore::open(&folder(rest)?, options.create, options.fsync)?))
 }
 
-/// The folder that a `file:` URI names.
-fn folder(rest: &str) -> Result<PathBuf> {
+fn open_s3(rest: &str, options: &OpenOptions) -> Result<Arc<dyn ObjectStore>> {
+    Ok(Arc::new(S3Store::open(s3::Place::parse(rest)?, &options.s3)?))
+}
+
+/// The folder that a `file:` URI names; gets what stands after the colon.
+pub(super) fn folder(rest: &str) -> Result<PathBuf> {
     let path = match rest.strip_prefix("//") {
         None => rest,
         Some(after) => match after.find('/') {
@@ -135,14 +142,15 @@ fn folder(rest: &str) -> Result<PathBuf> {
     if path.contains(['?', '#']) {
         return Err(malformed("a file: URI takes no ? and no #; in a folder's name write %3F and %23"));
     }
-    let path = PathBuf::from(OsString::from_vec(percent_decoded(path)?));
+    let path = PathBuf::from(OsString::from_vec(percent_decoded("file", path)?));
     if path.components().count() < 2 {
         return Err(malformed("a file: URI must name a folder below /, as in file:///var/tier"));
     }
     Ok(path)
 }
 
-fn percent_decoded(text: &str) -> Result<Vec<u8>> {
+/// The bytes of percent-encoded `text`, which stands in a URI of `scheme`.
+pub(super) fn percent_decoded(scheme: &str, text: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -156,15 +164,15 @@ fn percent_decoded(text: &str) -> Result<Vec<u8>> {
             [high, low, after @ ..] if digit(high).is_some() && digit(low).is_some() => {
                 let byte = (digit(high).unwrap_or(0) * 16 + digit(low).unwrap_or(0)) as u8;
                 if byte == 0 {
-                    return Err(malformed("a file: URI holds %00, which no path can"));
+                    return Err(malformed(format!("a {scheme}: URI holds %00, which no name can")));
                 }
                 bytes.push(byte);
                 rest = after;
             }
             _ => {
-                return Err(malformed(
-                    "a % in a file: URI is not followed by two hexadecimal digits; write %25 for the character",
-                ));
+                return Err(malformed(format!(
+                    "a % in a {scheme}: URI is not followed by two hexadecimal digits; write %25 for the character"
+                )));
             }
         }
     }
@@ -183,9 +191,9 @@ mod tests {
 
     #[test]
     fn a_scheme_that_this_build_lacks_is_refused_with_those_that_it_has() {
-        let text = refused("s3://AKIA:secret@bucket/prefix");
+        let text = refused("gs://AKIA:secret@bucket/prefix");
         assert!(
-            text.contains("no store for s3:")
+            text.contains("no store for gs:")
                 && text.contains("file:///absolute/folder")
                 && text.contains("memory:"),
             "{text}"

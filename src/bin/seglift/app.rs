@@ -87,13 +87,29 @@ impl App {
         if let Some(driver) = self.drivers.get(store) {
             return Ok(driver.clone());
         }
-        let engine = match &self.engine {
-            Some(engine) => engine.clone(),
-            None => self.engine.insert(Engine::new(engine_options(&self.config)?)?).clone(),
-        };
+        let engine = self.engine()?;
         let driver = Driver::open(&engine, store, &self.config)?;
         self.drivers.insert(store.to_string(), driver.clone());
         Ok(driver)
+    }
+
+    /// The engine, made by the first who needs one.
+    pub fn engine(&mut self) -> Result<Engine> {
+        Ok(match &self.engine {
+            Some(engine) => engine.clone(),
+            None => self.engine.insert(Engine::new(engine_options(&self.config)?)?).clone(),
+        })
+    }
+
+    /// How the settings want a store to be opened, without a driver and without creating anything.
+    pub fn store_options(&mut self) -> Result<OpenOptions> {
+        let settings = self.config.settings()?;
+        Ok(OpenOptions { create: false, fsync: settings.file_fsync })
+    }
+
+    /// Counts a failure that was reported already.
+    pub fn count(&mut self, code: Code) {
+        self.tally.add(exit_status(code));
     }
 
     /// A call that Ctrl-C cancels.

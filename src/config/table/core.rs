@@ -1,161 +1,15 @@
-//! The property table: every setting there is, once.
-//!
-//! A row is the field of [`Settings`], its documentation, its key, its limits, its default and the
-//! names that other brokers give it. Parsing, describing, `docs/configuration.md`, the environment
-//! variables and the typed struct all come from it, so that a new setting is one new row.
-//!
-//! The price is a macro; it only repeats what the rows say.
+//! The settings of the engine, of every store and of the policy.
 
-use super::{
-    Config,
-    choice::{CacheVerify, CodecName, Field, StoreDriver},
-    value::{GIB, KIB, Kind, MIB, TIB, Value},
-};
-use crate::{Code, Error, Result, logging::Level};
-use std::time::Duration;
-
-/// What a setting belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The engine, shared by its drivers and fixed when it is made.
-    Engine,
-    /// One driver.
-    Driver,
-}
-
-/// The value of a setting that nobody gave.
-#[derive(Clone, Copy, Debug)]
-pub enum Preset {
-    /// Always the same text.
-    Fixed(&'static str),
-    /// It follows from the machine or from other settings.
-    Computed {
-        /// How, in words.
-        says: &'static str,
-        /// How, in deeds. It may ask only for settings with a fixed preset.
-        value: fn(&Config) -> Value,
+use super::{Alias, Preset, s3::S3Settings};
+use crate::{
+    config::{
+        Config,
+        choice::{CacheVerify, CodecName, StoreDriver},
+        value::{GIB, KIB, Kind, MIB, TIB, Value},
     },
-}
-
-/// Another product's name for a setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Alias {
-    /// The name.
-    pub name: &'static str,
-    /// What a time without a unit counts in under this name.
-    pub plain: Option<Duration>,
-    /// The smallest size under this name, where the other product is stricter.
-    pub at_least: u64,
-    /// What an empty value means under this name: the other product's default.
-    pub empty: Option<&'static str>,
-}
-
-impl Alias {
-    const fn of(name: &'static str) -> Self {
-        Alias { name, plain: None, at_least: 0, empty: None }
-    }
-
-    const fn millis(self) -> Self {
-        Alias { plain: Some(Duration::from_millis(1)), ..self }
-    }
-
-    const fn seconds(self) -> Self {
-        Alias { plain: Some(Duration::from_secs(1)), ..self }
-    }
-
-    const fn at_least(self, size: u64) -> Self {
-        Alias { at_least: size, ..self }
-    }
-
-    const fn empty(self, text: &'static str) -> Self {
-        Alias { empty: Some(text), ..self }
-    }
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Property {
-    /// The native, dotted name.
-    pub key: &'static str,
-    /// Type and limits.
-    pub kind: Kind,
-    /// The value if nobody gives one.
-    pub preset: Preset,
-    /// What it belongs to.
-    pub scope: Scope,
-    /// The version of seglift that brought it.
-    pub since: &'static str,
-    /// Other names.
-    pub aliases: &'static [Alias],
-    /// What it does: the lines of the field's documentation.
-    pub help_lines: &'static [&'static str],
-}
-
-impl Property {
-    /// What it does, on one line.
-    pub fn help(&self) -> String {
-        self.help_lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
-    }
-
-    /// The environment variable that sets it: `SEGLIFT_UPLOAD_PART_SIZE`.
-    pub fn variable(&self) -> String {
-        format!("{}{}", super::ENV_PREFIX, self.key.replace('.', "_").to_ascii_uppercase())
-    }
-}
-
-/// Names that are accepted everywhere and change nothing, and why.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[(
-    "offloadersDirectory",
-    "seglift is a library that its host loads: there is no directory of offloaders to search",
-)];
-
-macro_rules! properties {
-    ($($(#[doc = $help:literal])+ $field:ident: $type:ty {
-        key: $key:literal,
-        kind: $kind:expr,
-        preset: $preset:expr,
-        scope: $scope:ident,
-        since: $since:literal,
-        aliases: [$($alias:expr),* $(,)?],
-    })+) => {
-        /// Every setting, in the order in which it is documented.
-        pub const PROPERTIES: &[Property] = &[$(Property {
-            key: $key,
-            kind: $kind,
-            preset: $preset,
-            scope: Scope::$scope,
-            since: $since,
-            aliases: &[$($alias),*],
-            help_lines: &[$($help),+],
-        }),+];
-
-        /// Every setting as a plain, checked value; [`Config::settings`] makes it.
-        ///
-        /// `None` means "off". Sizes are bytes.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct Settings {
-            $($(#[doc = $help])+ pub $field: $type,)+
-        }
-
-        impl Settings {
-            /// Takes the values in the order of [`PROPERTIES`].
-            pub(super) fn from_values(values: impl IntoIterator<Item = Value>) -> Result<Self> {
-                let mut values = values.into_iter();
-                Ok(Settings { $($field: field($key, values.next())?,)+ })
-            }
-        }
-    };
-}
-
-fn field<T: Field>(key: &str, value: Option<Value>) -> Result<T> {
-    let shown = value.as_ref().map(Value::to_string).unwrap_or_default();
-    value.and_then(T::from_value).ok_or_else(|| {
-        Error::new(
-            Code::InvalidConfig,
-            format!("{key}={shown} is more than this machine can address; lower it"),
-        )
-    })
-}
+    logging::Level,
+};
+use std::time::Duration;
 
 /// The smallest budget: below it, the floors that keep uploads and reads from starving each other
 /// leave nothing for either.
@@ -168,7 +22,15 @@ const MOST_PARTS: u64 = 10_000;
 const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 86_400);
 const DEADLINE: Kind = Kind::Duration { min: Duration::from_millis(1), max: LONGEST_DEADLINE };
 
-properties! {
+super::properties! {
+    /// Every setting as a plain, checked value; [`Config::settings`](crate::config::Config::settings) makes it.
+    ///
+    /// `None` means "off". Sizes are bytes.
+    Settings and {
+        /// What the store `s3://` takes.
+        s3: S3Settings,
+    }
+
     /// Threads that move bytes and compress.
     engine_threads: usize {
         key: "engine.threads",
