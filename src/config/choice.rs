@@ -26,13 +26,19 @@ fields! {
     u64: Value::Size(size) => Some(size);
     usize: Value::Size(size) => size.try_into().ok(), Value::Integer(number) => number.try_into().ok();
     i32: Value::Integer(number) => number.try_into().ok();
+    u32: Value::Integer(number) => number.try_into().ok();
     bool: Value::Bool(on) => Some(on);
-    String: Value::Text(text) => Some(text);
+    String: Value::Text(text) => Some(text), Value::Choice(word) => Some(word.to_owned());
     Vec<String>: Value::List(items) => Some(items);
     Secret: Value::Secret(secret) => Some(secret);
     Duration: Value::Duration(span) => Some(span);
     Option<u64>: Value::Off => Some(None), Value::Size(size) => Some(Some(size));
     Option<Duration>: Value::Off => Some(None), Value::Duration(span) => Some(Some(span));
+    Option<bool>: Value::Choice(word) => match word {
+        "true" => Some(Some(true)),
+        "false" => Some(Some(false)),
+        _ => Some(None),
+    };
     Option<Level>: Value::Choice(word) => match word {
         "off" => Some(None),
         word => Level::ALL.iter().find(|level| level.name() == word).map(|level| Some(*level)),
@@ -92,6 +98,40 @@ choices! {
         GoogleCloudStorage = "google-cloud-storage",
         /// A directory.
         Filesystem = "filesystem",
+    }
+
+    /// Where the bucket stands in the address of a request to S3.
+    S3Style {
+        /// As the endpoint wants it.
+        Auto = "auto",
+        /// `https://host/bucket/key`.
+        Path = "path",
+        /// `https://bucket.host/key`.
+        Virtual = "virtual",
+    }
+
+    /// What encrypts objects in S3.
+    S3Encryption {
+        /// The store's own keys for Amazon, nothing elsewhere.
+        Auto = "auto",
+        /// Nothing is asked for.
+        Off = "off",
+        /// The store's own keys.
+        S3 = "s3",
+        /// A key of the key management service.
+        Kms = "kms",
+        /// A key that goes along with each request.
+        Customer = "customer",
+    }
+
+    /// Whether a store that speaks S3 can do something that not all can.
+    S3Probe {
+        /// Found out by asking.
+        Auto = "auto",
+        /// It can.
+        On = "on",
+        /// It cannot.
+        Off = "off",
     }
 }
 

@@ -14,6 +14,7 @@
 //! the host starts, not when it compiles; in exchange a host written in any language, and any
 //! broker's own file, can give every setting.
 
+mod check_s3;
 mod choice;
 mod document;
 mod file;
@@ -22,10 +23,10 @@ mod settings;
 mod table;
 mod value;
 
-pub use choice::{CacheVerify, CodecName, StoreDriver};
+pub use choice::{CacheVerify, CodecName, S3Encryption, S3Probe, S3Style, StoreDriver};
 pub use document::document;
 pub use secret::Secret;
-pub use table::{Alias, PROPERTIES, Preset, Property, Scope, Settings};
+pub use table::{Alias, PROPERTIES, Preset, Property, S3Settings, Scope, Settings};
 pub use value::{GIB, KIB, Kind, MIB, TIB, Value};
 
 use crate::{Code, Error, Result};
@@ -68,9 +69,11 @@ impl Source {
     fn rank(&self) -> u8 {
         match self {
             Source::Default => 0,
-            Source::Environment { .. } => 1,
-            Source::File { .. } => 2,
-            Source::Set { .. } => 3,
+            // Other products' variables count behind our own.
+            Source::Environment { variable } if !variable.starts_with(ENV_PREFIX) => 1,
+            Source::Environment { .. } => 2,
+            Source::File { .. } => 3,
+            Source::Set { .. } => 4,
         }
     }
 }
@@ -194,9 +197,10 @@ impl Config {
     }
 
     /// Takes the settings out of an environment, such as `std::env::vars_os()`: `SEGLIFT_` and the
-    /// native name in capitals with underscores, `SEGLIFT_UPLOAD_PART_SIZE`. Other variables are
-    /// not looked at; unknown ones with this prefix are listed by [`Config::ignored`], because
-    /// hosts and scripts have `SEGLIFT_` variables of their own. An empty one counts as not given.
+    /// native name in capitals with underscores, `SEGLIFT_UPLOAD_PART_SIZE`, and what
+    /// [`Config::with_others_environment`] takes. Unknown ones with this prefix are listed by
+    /// [`Config::ignored`], because hosts and scripts have `SEGLIFT_` variables of their own. An empty
+    /// one counts as not given.
     ///
     /// # Errors
     /// `INVALID_CONFIG` if a value is malformed or out of its limits.
@@ -206,29 +210,58 @@ impl Config {
         V: AsRef<OsStr>,
     {
         let mut next = self.clone();
+        let mut others = Vec::new();
         for (variable, value) in variables {
-            let Some(variable) = variable.as_ref().to_str().filter(|name| name.starts_with(ENV_PREFIX))
-            else {
+            let Some(variable) = variable.as_ref().to_str() else { continue };
+            if !variable.starts_with(ENV_PREFIX) {
+                others.push((variable.to_string(), value.as_ref().to_os_string()));
                 continue;
-            };
+            }
             let source = Source::Environment { variable: variable.to_string() };
             let Some(property) = PROPERTIES.iter().find(|property| property.variable() == variable) else {
                 let reason = "no setting of seglift has this variable".to_string();
                 next.ignored.push(Ignored { name: variable.to_string(), source, reason });
                 continue;
             };
-            let value = value.as_ref().to_str().ok_or_else(|| {
-                Error::new(
-                    Code::InvalidConfig,
-                    format!("{variable} is not UTF-8; set it to {}", property.kind),
-                )
-            })?;
+            let value = utf8(variable, value.as_ref(), property)?;
             if !value.trim().is_empty() {
                 next.offer(property.key, value, source, Strangers::Refuse)?;
             }
         }
-        *self = next;
+        *self = next.with_others_environment(others)?;
         Ok(())
+    }
+
+    /// The same with what the variables of other products in an environment say: those that
+    /// [`Property::variables`] lists, such as `AWS_REGION`. They count behind everything that was given. A driver
+    /// does this by itself, so that they work for a host that loads no environment.
+    ///
+    /// # Errors
+    /// `INVALID_CONFIG` if a value is malformed or out of its limits.
+    pub fn with_others_environment<K, V>(&self, variables: impl IntoIterator<Item = (K, V)>) -> Result<Config>
+    where
+        K: AsRef<OsStr>,
+        V: AsRef<OsStr>,
+    {
+        let mut next = self.clone();
+        let named =
+            |name: &OsStr| PROPERTIES.iter().flat_map(|p| p.variables).any(|alias| name == alias.name);
+        let variables: Vec<_> = variables
+            .into_iter()
+            .filter(|(name, value)| named(name.as_ref()) && !value.as_ref().is_empty())
+            .collect();
+        for (row, property) in PROPERTIES.iter().enumerate() {
+            let found = property.variables.iter().find_map(|alias| {
+                let (_, value) = variables.iter().find(|(name, _)| name.as_ref() == alias.name)?;
+                Some((alias, value.as_ref()))
+            });
+            if let Some((alias, value)) = found {
+                let source = Source::Environment { variable: alias.name.to_string() };
+                let text = utf8(alias.name, value, property)?.trim();
+                next.accept(row, Some(alias), text, source, false)?;
+            }
+        }
+        Ok(next)
     }
 
     /// Every setting with its value and where that came from, in the order of the table.
@@ -266,7 +299,7 @@ impl Config {
     /// # Errors
     /// `INVALID_CONFIG` names the settings that contradict each other and what would be allowed.
     pub fn settings(&self) -> Result<Settings> {
-        let settings = Settings::from_values((0..PROPERTIES.len()).map(|row| self.value_of_row(row)))?;
+        let settings = Settings::from_values(&mut (0..PROPERTIES.len()).map(|row| self.value_of_row(row)))?;
         settings.check(self)?;
         Ok(settings)
     }
@@ -304,16 +337,7 @@ impl Config {
                     ("", None, Strangers::Ignore) => return Ok(()),
                     (text, ..) => (text, false),
                 };
-                let value = parse(&PROPERTIES[row], alias, text, &source)?;
-                let replaces = |given: &Given| match given.source.rank().cmp(&source.rank()) {
-                    Ordering::Less => true,
-                    // An empty name does not take back what another name of the setting gave.
-                    Ordering::Equal => !implied,
-                    Ordering::Greater => false,
-                };
-                if self.given.get(&row).is_none_or(replaces) {
-                    self.given.insert(row, Given { value, source });
-                }
+                self.accept(row, alias, text, source, implied)?;
             }
             Name::WithoutEffect(reason) => {
                 self.ignored.push(Ignored { name: name.to_string(), source, reason: reason.to_string() });
@@ -335,6 +359,35 @@ impl Config {
         }
         Ok(())
     }
+
+    /// Takes a value for a row; one that an empty name only `implied` gives way to any other.
+    fn accept(
+        &mut self,
+        row: usize,
+        alias: Option<&Alias>,
+        text: &str,
+        source: Source,
+        implied: bool,
+    ) -> Result<()> {
+        let value = parse(&PROPERTIES[row], alias, text, &source)?;
+        let replaces = |given: &Given| match given.source.rank().cmp(&source.rank()) {
+            Ordering::Less => true,
+            // An empty name does not take back what another name of the setting gave.
+            Ordering::Equal => !implied,
+            Ordering::Greater => false,
+        };
+        if self.given.get(&row).is_none_or(replaces) {
+            self.given.insert(row, Given { value, source });
+        }
+        Ok(())
+    }
+}
+
+fn utf8<'a>(variable: &str, value: &'a OsStr, property: &Property) -> Result<&'a str> {
+    value.to_str().ok_or_else(|| {
+        let problem = format!("{variable} is not UTF-8; set it to {}", property.kind);
+        Error::new(Code::InvalidConfig, problem)
+    })
 }
 
 fn native(name: &str) -> &str {
@@ -367,13 +420,14 @@ fn nearest(name: &str) -> (&'static str, usize) {
 
 fn parse(property: &Property, alias: Option<&Alias>, text: &str, source: &Source) -> Result<Value> {
     let refuse = |problem: String, allowed: String| {
-        let value = if property.kind == Kind::Secret { "(hidden)" } else { text };
+        let value = if property.kind == Kind::Secret { "(hidden)".to_string() } else { value::shown(text) };
         let key = property.key;
         Error::new(Code::InvalidConfig, format!("{key}={value} ({source}): {problem}; allowed is {allowed}"))
     };
     let plain = alias.and_then(|alias| alias.plain);
+    let word = alias.map_or(text, |alias| alias.native_word(text));
     let value =
-        property.kind.parse(text, plain).map_err(|problem| refuse(problem, property.kind.to_string()))?;
+        property.kind.parse(word, plain).map_err(|problem| refuse(problem, property.kind.to_string()))?;
     match (&value, alias) {
         (Value::Size(size), Some(alias)) if *size < alias.at_least => {
             let least = value::Bytes(alias.at_least);

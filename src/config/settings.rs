@@ -8,6 +8,7 @@ use crate::{Code, Error, Result};
 
 impl Settings {
     pub(super) fn check(&self, config: &Config) -> Result<()> {
+        self.s3.check(config)?;
         let half = self.memory_budget / 2;
         let refuse = |ok: bool, key: &str, why: &str, other: &str, remedy: &str| {
             if ok {

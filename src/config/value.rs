@@ -65,9 +65,12 @@ pub enum Kind {
         /// Most characters.
         max: usize,
     },
+    /// The URL of a service, or its host with or without a port; nothing at all for none. Without a user and a
+    /// password, so that it can be shown.
+    Address,
     /// Text that is never shown.
     Secret,
-    /// Texts separated by `;`.
+    /// Texts separated by `;`. URIs among them hold no user and no password, so that they can be shown.
     List,
 }
 
@@ -129,10 +132,11 @@ impl Kind {
                 .map(|word| Value::Choice(word))
                 .ok_or_else(|| "there is no such choice".into()),
             Kind::Text { min, max } => parse_text(text, min, max).map(Value::Text),
+            Kind::Address => parse_address(text).map(Value::Text),
             Kind::Secret => Ok(Value::Secret(Secret::new(text))),
             Kind::List => {
                 let items = text.split(';').map(str::trim).filter(|item| !item.is_empty());
-                items.map(|item| parse_text(item, 1, usize::MAX)).collect::<Result<_, _>>().map(Value::List)
+                items.map(parse_item).collect::<Result<_, _>>().map(Value::List)
             }
         }
     }
@@ -153,13 +157,14 @@ impl fmt::Display for Kind {
             Kind::Bool => f.write_str("true or false"),
             Kind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             Kind::Text { min, max } => write!(f, "{min} to {max} characters, none a control character"),
+            Kind::Address => f.write_str("a http:// or https:// URL, or a host with or without a port"),
             Kind::Secret => f.write_str("a secret"),
             Kind::List => f.write_str("a list, separated by `;`"),
         }
     }
 }
 
-/// The form that [`Kind`] reads; a secret prints as `(hidden)`.
+/// The form that [`Kind`] reads; a secret prints as `(hidden)`, unless it is empty and there is none.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -171,6 +176,7 @@ impl fmt::Display for Value {
             Value::Bool(on) => on.fmt(f),
             Value::Choice(word) => f.write_str(word),
             Value::Text(text) => f.write_str(text),
+            Value::Secret(secret) if secret.is_empty() => Ok(()),
             Value::Secret(secret) => secret.fmt(f),
             Value::List(items) => f.write_str(&items.join(";")),
         }
@@ -283,6 +289,52 @@ fn parse_text(text: &str, min: usize, max: usize) -> Result<String, String> {
     }
 }
 
+fn parse_item(item: &str) -> Result<String, String> {
+    match user_info(item) {
+        Some(_) => Err(NO_CREDENTIALS.into()),
+        None => parse_text(item, 1, usize::MAX),
+    }
+}
+
+fn parse_address(text: &str) -> Result<String, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
+    let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    if text.is_empty() {
+        return Ok(String::new());
+    }
+    if user_info(text).is_some() || rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        return Err(NO_CREDENTIALS.into());
+    }
+    if !known {
+        return Err("its scheme is neither http nor https".into());
+    }
+    if rest.is_empty() || rest.starts_with(['/', ':']) {
+        return Err("it names no host".into());
+    }
+    if rest.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\\"<>".contains(c)) {
+        return Err("it has a character that no address of a service has".into());
+    }
+    Ok(text.trim_end_matches('/').to_string())
+}
+
+const NO_CREDENTIALS: &str = "it holds a user or a password; give credentials in settings of their own";
+
+/// Where in a URI its user and password stand.
+fn user_info(text: &str) -> Option<std::ops::Range<usize>> {
+    let start = text.find("://")? + 3;
+    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |end| start + end);
+    // The last one: a password may hold an unescaped @ by mistake.
+    text[start..end].rfind('@').map(|at| start..start + at)
+}
+
+/// `text` as a message may show it: what looks like the credentials in a URI is hidden.
+pub(super) fn shown(text: &str) -> String {
+    match user_info(text) {
+        Some(secret) => format!("{}(hidden){}", &text[..secret.start], shown(&text[secret.end..])),
+        None => text.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +404,42 @@ mod tests {
         let list = Kind::List.parse(" file:///a ; ;file:///b;", None).unwrap();
         assert_eq!(list, Value::List(vec!["file:///a".into(), "file:///b".into()]));
         assert_eq!(list.to_string(), "file:///a;file:///b");
+    }
+
+    #[test]
+    fn an_address_is_a_url_or_a_host_without_credentials() {
+        for (text, kept) in [
+            ("", ""),
+            ("minio", "minio"),
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("http://minio:9000/", "http://minio:9000"),
+            ("HTTPS://s3.example/path/", "HTTPS://s3.example/path"),
+            ("[::1]:9000", "[::1]:9000"),
+        ] {
+            assert_eq!(Kind::Address.parse(text, None), Ok(Value::Text(kept.into())), "{text}");
+        }
+        for text in [
+            "ftp://h",
+            "http://",
+            "http:///x",
+            ":9000",
+            "h?x=1",
+            "h#x",
+            "a b",
+            "http://u:p@h",
+            "u:p@h",
+            "u@h/x",
+        ] {
+            assert!(Kind::Address.parse(text, None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn credentials_in_a_uri_are_refused_in_a_list_and_hidden_in_a_message() {
+        assert!(Kind::List.parse("s3://a;s3://AKIA:hunter2@b", None).is_err());
+        assert!(Kind::List.parse("s3://a/x@y;s3://b?endpoint=h", None).is_ok());
+        assert_eq!(shown("s3://AKIA:hunt/er"), "s3://AKIA:hunt/er");
+        assert_eq!(shown("s3://k:hunter2@a;s3://k:p@ss@b/c@d"), "s3://(hidden)@a;s3://(hidden)@b/c@d");
     }
 
     #[test]

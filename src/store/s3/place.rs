@@ -145,7 +145,7 @@ pub(super) fn is_amazon(endpoint: &str) -> bool {
 }
 
 /// Host, port unless it is the scheme's own, and path, in one spelling and without the scheme.
-fn canonical_host(endpoint: &str) -> String {
+pub(super) fn canonical_host(endpoint: &str) -> String {
     let (scheme, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut host = authority.to_ascii_lowercase();
@@ -223,7 +223,7 @@ fn checked_endpoint(endpoint: String) -> Result<String> {
 }
 
 /// All bytes but letters, digits and `/-._~` percent-encoded.
-fn encode_onto(uri: &mut String, text: &str) {
+pub(super) fn encode_onto(uri: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => {

@@ -1,161 +1,15 @@
-//! The property table: every setting there is, once.
-//!
-//! A row is the field of [`Settings`], its documentation, its key, its limits, its default and the
-//! names that other brokers give it. Parsing, describing, `docs/configuration.md`, the environment
-//! variables and the typed struct all come from it, so that a new setting is one new row.
-//!
-//! The price is a macro; it only repeats what the rows say.
+//! The settings of the engine, of every store and of the policy.
 
-use super::{
-    Config,
-    choice::{CacheVerify, CodecName, Field, StoreDriver},
-    value::{GIB, KIB, Kind, MIB, TIB, Value},
-};
-use crate::{Code, Error, Result, logging::Level};
-use std::time::Duration;
-
-/// What a setting belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// The engine, shared by its drivers and fixed when it is made.
-    Engine,
-    /// One driver.
-    Driver,
-}
-
-/// The value of a setting that nobody gave.
-#[derive(Clone, Copy, Debug)]
-pub enum Preset {
-    /// Always the same text.
-    Fixed(&'static str),
-    /// It follows from the machine or from other settings.
-    Computed {
-        /// How, in words.
-        says: &'static str,
-        /// How, in deeds. It may ask only for settings with a fixed preset.
-        value: fn(&Config) -> Value,
+use super::{Alias, Preset, s3::S3Settings};
+use crate::{
+    config::{
+        Config,
+        choice::{CacheVerify, CodecName, StoreDriver},
+        value::{GIB, KIB, Kind, MIB, TIB, Value},
     },
-}
-
-/// Another product's name for a setting.
-#[derive(Clone, Copy, Debug)]
-pub struct Alias {
-    /// The name.
-    pub name: &'static str,
-    /// What a time without a unit counts in under this name.
-    pub plain: Option<Duration>,
-    /// The smallest size under this name, where the other product is stricter.
-    pub at_least: u64,
-    /// What an empty value means under this name: the other product's default.
-    pub empty: Option<&'static str>,
-}
-
-impl Alias {
-    const fn of(name: &'static str) -> Self {
-        Alias { name, plain: None, at_least: 0, empty: None }
-    }
-
-    const fn millis(self) -> Self {
-        Alias { plain: Some(Duration::from_millis(1)), ..self }
-    }
-
-    const fn seconds(self) -> Self {
-        Alias { plain: Some(Duration::from_secs(1)), ..self }
-    }
-
-    const fn at_least(self, size: u64) -> Self {
-        Alias { at_least: size, ..self }
-    }
-
-    const fn empty(self, text: &'static str) -> Self {
-        Alias { empty: Some(text), ..self }
-    }
-}
-
-/// One row of the table.
-#[derive(Clone, Copy, Debug)]
-pub struct Property {
-    /// The native, dotted name.
-    pub key: &'static str,
-    /// Type and limits.
-    pub kind: Kind,
-    /// The value if nobody gives one.
-    pub preset: Preset,
-    /// What it belongs to.
-    pub scope: Scope,
-    /// The version of seglift that brought it.
-    pub since: &'static str,
-    /// Other names.
-    pub aliases: &'static [Alias],
-    /// What it does: the lines of the field's documentation.
-    pub help_lines: &'static [&'static str],
-}
-
-impl Property {
-    /// What it does, on one line.
-    pub fn help(&self) -> String {
-        self.help_lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
-    }
-
-    /// The environment variable that sets it: `SEGLIFT_UPLOAD_PART_SIZE`.
-    pub fn variable(&self) -> String {
-        format!("{}{}", super::ENV_PREFIX, self.key.replace('.', "_").to_ascii_uppercase())
-    }
-}
-
-/// Names that are accepted everywhere and change nothing, and why.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[(
-    "offloadersDirectory",
-    "seglift is a library that its host loads: there is no directory of offloaders to search",
-)];
-
-macro_rules! properties {
-    ($($(#[doc = $help:literal])+ $field:ident: $type:ty {
-        key: $key:literal,
-        kind: $kind:expr,
-        preset: $preset:expr,
-        scope: $scope:ident,
-        since: $since:literal,
-        aliases: [$($alias:expr),* $(,)?],
-    })+) => {
-        /// Every setting, in the order in which it is documented.
-        pub const PROPERTIES: &[Property] = &[$(Property {
-            key: $key,
-            kind: $kind,
-            preset: $preset,
-            scope: Scope::$scope,
-            since: $since,
-            aliases: &[$($alias),*],
-            help_lines: &[$($help),+],
-        }),+];
-
-        /// Every setting as a plain, checked value; [`Config::settings`] makes it.
-        ///
-        /// `None` means "off". Sizes are bytes.
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct Settings {
-            $($(#[doc = $help])+ pub $field: $type,)+
-        }
-
-        impl Settings {
-            /// Takes the values in the order of [`PROPERTIES`].
-            pub(super) fn from_values(values: impl IntoIterator<Item = Value>) -> Result<Self> {
-                let mut values = values.into_iter();
-                Ok(Settings { $($field: field($key, values.next())?,)+ })
-            }
-        }
-    };
-}
-
-fn field<T: Field>(key: &str, value: Option<Value>) -> Result<T> {
-    let shown = value.as_ref().map(Value::to_string).unwrap_or_default();
-    value.and_then(T::from_value).ok_or_else(|| {
-        Error::new(
-            Code::InvalidConfig,
-            format!("{key}={shown} is more than this machine can address; lower it"),
-        )
-    })
-}
+    logging::Level,
+};
+use std::time::Duration;
 
 /// The smallest budget: below it, the floors that keep uploads and reads from starving each other
 /// leave nothing for either.
@@ -168,7 +22,15 @@ const MOST_PARTS: u64 = 10_000;
 const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 86_400);
 const DEADLINE: Kind = Kind::Duration { min: Duration::from_millis(1), max: LONGEST_DEADLINE };
 
-properties! {
+super::properties! {
+    /// Every setting as a plain, checked value; [`Config::settings`](crate::config::Config::settings) makes it.
+    ///
+    /// `None` means "off". Sizes are bytes.
+    Settings and {
+        /// What the store `s3://` takes.
+        s3: S3Settings,
+    }
+
     /// Threads that move bytes and compress.
     engine_threads: usize {
         key: "engine.threads",
@@ -420,6 +282,91 @@ properties! {
         key: "stall",
         kind: DEADLINE,
         preset: Preset::Fixed("30s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
+    /// How often one request to the store is sent at most while it fails for reasons that may pass;
+    /// 1 switches retries off.
+    retry_attempts: u32 {
+        key: "retry.attempts",
+        // With the pauses below about six seconds on average: what a server takes to restart.
+        kind: Kind::Integer { min: 1, max: 100 },
+        preset: Preset::Fixed("8"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The longest first pause between two attempts. It doubles with each, and the pause is anything
+    /// up to it, so that those who failed together do not come back together.
+    retry_pause_first: Duration {
+        key: "retry.pause.first",
+        // A few times what a request takes: less would meet the same trouble again.
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(60) },
+        preset: Preset::Fixed("100ms"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// What the longest pause between two attempts grows to.
+    retry_pause_max: Duration {
+        key: "retry.pause.max",
+        // Well under `stall`, which a pause counts for.
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(600) },
+        preset: Preset::Fixed("5s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long one request is tried at most, from its first attempt on, however far the deadline of
+    /// its operation is.
+    retry_time_max: Duration {
+        key: "retry.time.max",
+        kind: DEADLINE,
+        preset: Preset::Fixed("2m"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Retries that a store may be sent in a row, so that an outage is not made worse: each costs one,
+    /// ten successes or a second give one back; 0 counts nothing.
+    retry_budget: u32 {
+        key: "retry.budget",
+        // A hundred offloads and a thousand reads that fail in one instant are each tried again once.
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Fixed("1500"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Failures of a store in a row, with no answer between them, after which new requests fail at
+    /// once and one at a time tries whether it is back; 0 never does so.
+    breaker_failures: u32 {
+        key: "breaker.failures",
+        // Two requests with all their attempts.
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Fixed("16"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long that row of failures must have lasted: many requests that fail in one instant are tried
+    /// again and not given up.
+    breaker_time: Duration {
+        key: "breaker.time",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3600) },
+        preset: Preset::Fixed("5s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long requests are held back before the first one tries whether the store is back; twice as
+    /// long after each that failed, up to 30 s.
+    breaker_pause: Duration {
+        key: "breaker.pause",
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(600) },
+        preset: Preset::Fixed("1s"),
         scope: Driver,
         since: "0.1.0",
         aliases: [],

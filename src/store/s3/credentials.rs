@@ -1,0 +1,422 @@
+//! Credentials: who is asked for them, when they are renewed, and what is said when there are none.
+//!
+//! Invariants: credentials are renewed before they expire, by one request while the others go on with the old;
+//! while the old are valid, a failed renewal fails nobody; an error names who was asked, and when what there was
+//! expired. No secret is in any message or `Debug`.
+//!
+//! Trade-off: the SDK could keep identities itself, but it renews them 10 s before their end and fails all requests
+//! when that fails. So its cache is off and this one answers, with one lock that nobody holds while waiting.
+//! Providers are made anew for each renewal: a rotated file is read again, at the price of a few requests an hour.
+
+use super::options::{CredentialOptions, Role};
+use crate::{
+    config::Secret,
+    engine::Engine,
+    error::{Code, Error, Result},
+};
+use aws_config::{
+    BehaviorVersion, ecs::EcsCredentialsProvider, environment::EnvironmentVariableCredentialsProvider, imds,
+    imds::credentials::ImdsCredentialsProvider, profile::ProfileFileCredentialsProvider,
+    provider_config::ProviderConfig, sts::AssumeRoleProvider,
+    web_identity_token::WebIdentityTokenCredentialsProvider,
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
+};
+use aws_smithy_runtime_api::client::{http::SharedHttpClient, result::ConnectorError};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_types::region::Region;
+use parking_lot::Mutex;
+use std::{
+    error::Error as StdError,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// Credentials are renewed so long before they expire, or when a quarter of their life is left where that is
+/// later. An instance's next ones are there five minutes ahead.
+/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html>
+const AHEAD: Duration = Duration::from_secs(300);
+/// What tells no expiry is asked for again so often: a rotated file of credentials takes effect without a restart.
+const UNTOLD: Duration = Duration::from_secs(900);
+/// Credentials that are valid for less are as good as expired: a request must arrive before their end.
+const LAST_MOMENT: Duration = Duration::from_secs(10);
+/// After a failed renewal the next one waits for so long while the old credentials are valid.
+const AGAIN: Duration = Duration::from_secs(15);
+/// One provider gets so long. Requests to it are tried three times within.
+const LONGEST_ANSWER: Duration = Duration::from_secs(20);
+/// One request to the security token service gets so long.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(6);
+/// The metadata service is on the machine itself: where it does not answer at once there is none.
+const IMDS_ANSWER: Duration = Duration::from_secs(1);
+/// More of a provider's message than that is rarely one.
+const LONGEST_REASON: usize = 600;
+
+/// Who gave the credentials in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provided {
+    /// The provider, in words: `the environment (AWS_ACCESS_KEY_ID)`.
+    pub provider: String,
+    /// Until when they are valid, where it was told.
+    pub expires: Option<SystemTime>,
+}
+
+/// The credentials of one driver. Clones are the same.
+#[derive(Clone)]
+pub(super) struct CredentialSource(Arc<Source>);
+
+struct Source {
+    options: CredentialOptions,
+    region: Region,
+    http: SharedHttpClient,
+    engine: Option<Engine>,
+    state: Mutex<State>,
+    /// Held by whoever renews.
+    renewing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    held: Option<Held>,
+    /// The last failure, for those who waited for the same answer.
+    failed: Option<(Instant, Error)>,
+}
+
+#[derive(Clone)]
+struct Held {
+    credentials: Credentials,
+    provider: String,
+    renew_at: SystemTime,
+}
+
+impl Held {
+    fn new(credentials: Credentials, provider: String, now: SystemTime) -> Held {
+        let renew_at = match credentials.expiry() {
+            None => now + UNTOLD,
+            Some(end) => {
+                let life = end.duration_since(now).unwrap_or_default();
+                end - AHEAD.min(life / 4)
+            }
+        };
+        Held { credentials, provider, renew_at }
+    }
+
+    fn is_valid(&self, now: SystemTime) -> bool {
+        self.credentials.expiry().is_none_or(|end| now + LAST_MOMENT < end)
+    }
+}
+
+impl fmt::Debug for CredentialSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CredentialSource").field("provided", &self.provided()).finish_non_exhaustive()
+    }
+}
+
+impl CredentialSource {
+    /// Asks nobody yet. `region` is where the security token service is asked.
+    pub fn new(
+        options: CredentialOptions,
+        region: String,
+        http: SharedHttpClient,
+        engine: Option<Engine>,
+    ) -> CredentialSource {
+        CredentialSource(Arc::new(Source {
+            options,
+            region: Region::new(region),
+            http,
+            engine,
+            state: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// Who gave the credentials in use; none before the first request.
+    pub fn provided(&self) -> Option<Provided> {
+        self.0
+            .state
+            .lock()
+            .held
+            .as_ref()
+            .map(|held| Provided { provider: held.provider.clone(), expires: held.credentials.expiry() })
+    }
+
+    /// Asks anew before the next request: for when the store says that the credentials are no good any more.
+    pub fn forget(&self) {
+        *self.0.state.lock() = State::default();
+    }
+
+    /// Valid credentials: those in use, or new ones.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` names who was asked and what is missing, `UNAVAILABLE` who did not answer, and
+    /// `INVALID_CONFIG` what is wrong with a profile.
+    pub async fn get(&self) -> Result<Credentials> {
+        self.0.get().await
+    }
+}
+
+impl Source {
+    async fn get(&self) -> Result<Credentials> {
+        let asked = Instant::now();
+        let fresh = |held: &Held| SystemTime::now() < held.renew_at;
+        let old = self.state.lock().held.clone();
+        let _renewing = match &old {
+            Some(held) if fresh(held) => return Ok(held.credentials.clone()),
+            Some(held) if held.is_valid(SystemTime::now()) => match self.renewing.try_lock() {
+                Ok(guard) => guard,
+                Err(_) => return Ok(held.credentials.clone()),
+            },
+            _ => self.renewing.lock().await,
+        };
+        // Somebody else may have asked while this one waited for the lock.
+        {
+            let state = self.state.lock();
+            match (&state.held, &state.failed) {
+                (Some(held), _) if fresh(held) => return Ok(held.credentials.clone()),
+                (None, Some((when, error))) if *when >= asked => return Err(error.clone()),
+                _ => {}
+            }
+        }
+        let answer = self.ask().await;
+        let now = SystemTime::now();
+        let mut state = self.state.lock();
+        match (answer, old) {
+            (Ok(held), _) if held.is_valid(now) => {
+                let credentials = held.credentials.clone();
+                *state = State { held: Some(held), failed: None };
+                Ok(credentials)
+            }
+            (answer, Some(mut old)) if old.is_valid(now) => {
+                let problem = answer.map_or_else(|e| e.to_string(), |held| expired(&held));
+                self.warn(&old, &problem);
+                old.renew_at = now + AGAIN;
+                let credentials = old.credentials.clone();
+                state.held = Some(old);
+                Ok(credentials)
+            }
+            (answer, old) => {
+                let error = match (answer, old) {
+                    (Ok(held), _) => Error::new(Code::Unauthenticated, expired(&held)),
+                    (Err(e), None) => e,
+                    (Err(e), Some(old)) => {
+                        e.context(format_args!("{}, and renewing them failed", expired(&old)))
+                    }
+                };
+                *state = State { held: None, failed: Some((Instant::now(), error.clone())) };
+                Err(error)
+            }
+        }
+    }
+
+    fn warn(&self, old: &Held, problem: &str) {
+        if let Some(engine) = &self.engine {
+            let expires = old.credentials.expiry().map(time).unwrap_or_default();
+            let message = "credentials could not be renewed; those in use go on";
+            let fields: [(&'static str, &dyn fmt::Display); 3] =
+                [("provider", &old.provider), ("expires", &expires), ("problem", &problem)];
+            engine.log().warn("s3", message, &fields);
+        }
+    }
+
+    async fn ask(&self) -> Result<Held> {
+        let (provider, credentials) = self.base().await?;
+        let (provider, credentials) = match &self.options.role {
+            None => (provider, credentials),
+            Some(role) => {
+                let assumed = self.assume(role, &provider, credentials).await?;
+                (format!("the role {} (assumed with {provider})", role.arn), assumed)
+            }
+        };
+        Ok(Held::new(credentials, provider, SystemTime::now()))
+    }
+
+    /// The credentials before any role: the first provider's that has some.
+    async fn base(&self) -> Result<(String, Credentials)> {
+        if let Some((key, secret)) = &self.options.fixed {
+            let token = self.options.session_token.as_ref().map(|token| token.reveal().to_owned());
+            let credentials = Credentials::new(key, secret.reveal(), token, None, "settings");
+            return Ok(("the settings (s3.access.key)".into(), credentials));
+        }
+        let mut reasons = Vec::new();
+        for (name, provider) in self.providers() {
+            let answer = tokio::time::timeout(LONGEST_ANSWER, provider.provide_credentials()).await;
+            match answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LONGEST_ANSWER))) {
+                Ok(credentials) => return Ok((name, credentials)),
+                Err(e @ CredentialsError::CredentialsNotLoaded(_)) if self.options.profile.is_none() => {
+                    reasons.push(format!("{name}: {}", reason(&e)));
+                }
+                Err(e) => return Err(failure(&name, &e)),
+            }
+        }
+        Err(Error::new(
+            Code::Unauthenticated,
+            format!(
+                "no credentials were found; set s3.access.key and s3.secret.key, or AWS_ACCESS_KEY_ID and \
+                 AWS_SECRET_ACCESS_KEY, or a profile, or give this machine a role; for a public bucket set \
+                 s3.anonymous=true. Asked were {}",
+                reasons.join("; ")
+            ),
+        ))
+    }
+
+    /// Who is asked, in the order of the SDK.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html>
+    fn providers(&self) -> Vec<(String, SharedCredentialsProvider)> {
+        fn named(
+            name: impl Into<String>,
+            provider: impl ProvideCredentials + 'static,
+        ) -> (String, SharedCredentialsProvider) {
+            (name.into(), SharedCredentialsProvider::new(provider))
+        }
+        let config = self.provider_config();
+        let profile = ProfileFileCredentialsProvider::builder().configure(&config);
+        if let Some(name) = &self.options.profile {
+            return vec![named(format!("the AWS profile {name}"), profile.profile_name(name).build())];
+        }
+        let environment = EnvironmentVariableCredentialsProvider::new();
+        let mut all = vec![named("the environment (AWS_ACCESS_KEY_ID)", environment)];
+        if self.options.pulsar_environment {
+            all.push(named("the environment (ACCESS_KEY_ID)", PulsarEnvironment));
+        }
+        let web_identity = WebIdentityTokenCredentialsProvider::builder().configure(&config).build();
+        let container = EcsCredentialsProvider::builder().configure(&config).build();
+        let client = imds::Client::builder()
+            .configure(&config)
+            .max_attempts(2)
+            .connect_timeout(IMDS_ANSWER)
+            .read_timeout(IMDS_ANSWER)
+            .build();
+        let instance = ImdsCredentialsProvider::builder().configure(&config).imds_client(client).build();
+        all.push(named("the AWS profile", profile.build()));
+        all.push(named("web identity (AWS_WEB_IDENTITY_TOKEN_FILE)", web_identity));
+        all.push(named("the container (AWS_CONTAINER_CREDENTIALS_FULL_URI)", container));
+        all.push(named("the instance metadata service", instance));
+        all
+    }
+
+    fn provider_config(&self) -> ProviderConfig {
+        ProviderConfig::without_region()
+            .with_region(Some(self.region.clone()))
+            .with_http_client(self.http.clone())
+            .with_behavior_version(Some(BehaviorVersion::latest()))
+            .with_retry_config(RetryConfig::standard())
+            .with_timeout_config(attempt_timeout())
+    }
+
+    async fn assume(&self, role: &Role, with: &str, base: Credentials) -> Result<Credentials> {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(self.region.clone())
+            .http_client(self.http.clone())
+            .timeout_config(attempt_timeout())
+            .credentials_provider(SharedCredentialsProvider::new(base.clone()));
+        if let Some(profile) = &self.options.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        let mut builder =
+            AssumeRoleProvider::builder(&role.arn).session_name(&role.session_name).configure(&config);
+        if let Some(id) = &role.external_id {
+            builder = builder.external_id(id);
+        }
+        let provider = builder.build_from_provider(base).await;
+        let answer = tokio::time::timeout(LONGEST_ANSWER, provider.provide_credentials()).await;
+        let answer = answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LONGEST_ANSWER)));
+        answer.map_err(|e| failure(&format!("the role {} (s3.role.arn, assumed with {with})", role.arn), &e))
+    }
+}
+
+impl ProvideCredentials for CredentialSource {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        // The SDK wraps it in errors of its own, and `errors` finds it again.
+        future::ProvideCredentials::new(async { self.get().await.map_err(CredentialsError::provider_error) })
+    }
+}
+
+/// Variables that Pulsar's driver `S3` reads.
+#[derive(Debug)]
+struct PulsarEnvironment;
+
+impl ProvideCredentials for PulsarEnvironment {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.trim().is_empty());
+        let pair = variable("ACCESS_KEY_ID").zip(variable("ACCESS_KEY_SECRET").map(Secret::new));
+        future::ProvideCredentials::ready(match pair {
+            Some((key, secret)) => {
+                Ok(Credentials::new(key.trim(), secret.reveal().trim(), None, None, "Pulsar"))
+            }
+            None => Err(CredentialsError::not_loaded("environment variable not set")),
+        })
+    }
+}
+
+fn attempt_timeout() -> TimeoutConfig {
+    TimeoutConfig::builder().operation_attempt_timeout(LONGEST_ATTEMPT).build()
+}
+
+/// The error of a provider that has credentials, or should have, and could not hand them out.
+fn failure(provider: &str, error: &CredentialsError) -> Error {
+    // A file of certificates that cannot be used is an error of ours, which the SDK has wrapped.
+    if let Some(ours) = chain(error).find_map(|error| error.downcast_ref::<Error>()) {
+        return ours.clone().context(format_args!("{provider} gave no credentials"));
+    }
+    let (code, remedy) = match error {
+        CredentialsError::InvalidConfiguration(_) | CredentialsError::CredentialsNotLoaded(_) => {
+            (Code::InvalidConfig, "correct its settings, or name another source of credentials")
+        }
+        _ if is_silent(error) => (Code::Unavailable, "it did not answer; try again, or check the network"),
+        _ => (Code::Unauthenticated, "check that it is allowed to, or name another source of credentials"),
+    };
+    Error::new(code, format!("{provider} gave no credentials: {}; {remedy}", reason(error)))
+}
+
+/// Whether the provider could not be reached or answered too late, which may pass.
+fn is_silent(error: &CredentialsError) -> bool {
+    matches!(error, CredentialsError::ProviderTimedOut(_))
+        || chain(error).any(|e| {
+            let connector = e.downcast_ref::<ConnectorError>();
+            connector.is_some_and(|e| e.is_io() || e.is_timeout())
+                || e.is::<aws_smithy_async::future::timeout::TimedOutError>()
+                || matches!(e.downcast_ref(), Some(imds::client::error::ImdsError::ErrorResponse(answer))
+                    if answer.response().status().is_server_error())
+        })
+}
+
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What the errors of a chain say, the outermost left out, which says only that there are none. Their `Debug` is
+/// never shown: it holds whole answers.
+fn reason(error: &CredentialsError) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for part in chain(error).map(ToString::to_string) {
+        if !parts.iter().any(|earlier| earlier.contains(&part)) {
+            parts.push(part);
+        }
+    }
+    if parts.len() > 1 {
+        parts.remove(0);
+    }
+    let text: String = parts.join(": ").chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match text.char_indices().nth(LONGEST_REASON) {
+        Some((end, _)) => format!("{}…", text[..end].trim()),
+        None => text.trim().to_owned(),
+    }
+}
+
+fn expired(held: &Held) -> String {
+    let end = held.credentials.expiry().map(time).unwrap_or_default();
+    format!("the credentials of {} expired at {end}", held.provider)
+}
+
+fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
+}
