@@ -29,6 +29,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// No object is longer: Amazon's end at 50 TB. Larger numbers in a request overflow in some look-alikes.
 const MAX_OBJECT: u64 = 1 << 50;
@@ -110,16 +111,16 @@ impl S3Store {
     /// One GET.
     async fn request(&self, key: &Key, range: &GetRange) -> Result<Get, Failed> {
         let client = self.connection.client().await.map_err(Failed::Otherwise)?;
+        let permit = self.connection.permit().await.map_err(Failed::Otherwise)?;
         let exchange = Exchange::new(true);
-        let request = client
-            .get_object()
-            .bucket(&self.place.bucket)
-            .key(self.place.object_key(key))
-            .range(header(range));
+        let request = client.get_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = self.attributes.on_get(request).range(header(range));
         let sent = request.customize().interceptor(exchange.clone()).send();
         let limit = self.options.attempt_timeout;
         match exchange.guard(limit, sent).await {
-            Some(Ok(output)) => self.accepted(key, range, &exchange, output).map_err(Failed::Otherwise),
+            Some(Ok(output)) => {
+                self.accepted(key, range, exchange.status(), output, permit).map_err(Failed::Otherwise)
+            }
             Some(Err(e)) => {
                 let len = unsatisfiable(&e);
                 let error = self.error(Action::Get, Some(key), e);
@@ -137,8 +138,9 @@ impl S3Store {
         &self,
         key: &Key,
         range: &GetRange,
-        exchange: &Exchange,
+        status: u16,
         output: GetObjectOutput,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Get> {
         let odd = |why: String| errors::odd_answer(Action::Get, &self.at(Some(key)), why);
         let len = output.content_length().and_then(|len| u64::try_from(len).ok());
@@ -146,7 +148,7 @@ impl S3Store {
             Some(text) => {
                 content_range(text).ok_or_else(|| odd(format!("has the Content-Range {text:?}")))?
             }
-            None if exchange.status() == 206 => return Err(odd("is a part and does not say which".into())),
+            None if status == 206 => return Err(odd("is a part and does not say which".into())),
             None => match len {
                 Some(len) => (len, 0..len),
                 None => return Err(odd("does not say how long the object is".into())),
@@ -178,6 +180,7 @@ impl S3Store {
             endpoint: self.connection.endpoint().to_owned(),
             key: key.clone(),
             limit: self.options.attempt_timeout,
+            _permit: permit,
         };
         Ok(Get { object_len, range: wanted, body: body.into_stream() })
     }
@@ -187,6 +190,7 @@ impl S3Store {
         let client = self.connection.client().await?;
         let exchange = Exchange::new(false);
         let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = self.attributes.on_head(request);
         let sent = request.customize().interceptor(exchange.clone()).send();
         let head = match self.answer(Action::Head, Some(key), &exchange, sent).await {
             Ok(head) => head,
@@ -294,6 +298,8 @@ struct Arrival {
     endpoint: String,
     key: Key,
     limit: Duration,
+    /// The request runs until here.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Arrival {

@@ -52,6 +52,11 @@ impl Action {
         matches!(self, Action::Get | Action::Head)
     }
 
+    /// Whether nothing there is an answer.
+    fn looks_for_object(self) -> bool {
+        self.reads_object() || self == Action::Delete
+    }
+
     fn verb(self) -> &'static str {
         match self {
             Action::Get => "read",
@@ -168,3 +173,6 @@ pub(super) fn stalled(action: Action, at: &At<'_>, limit: Duration) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;
