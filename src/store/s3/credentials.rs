@@ -236,7 +236,7 @@ impl Source {
     async fn base(&self) -> Result<(String, Credentials)> {
         if let Some((key, secret)) = &self.options.fixed {
             let token = self.options.session_token.as_ref().map(|token| token.reveal().to_owned());
-            let credentials = Credentials::new(key, secret.reveal(), token, None, "settings");
+            let credentials = Credentials::new(key.reveal(), secret.reveal(), token, None, "settings");
             return Ok(("the settings (s3.access.key)".into(), credentials));
         }
         let mut reasons = Vec::new();
