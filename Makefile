@@ -21,7 +21,7 @@ SUITE += test-rust:8
 SUITE += test-c:4
 
 RUN_TOOLS  = cc rust
-TEST_TOOLS = make cc c++ rust python3 zstd valgrind pkg-config cmake
+TEST_TOOLS = make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
 
 .DEFAULT_GOAL := help
 
@@ -45,6 +45,17 @@ test-c: lib-testing minibroker
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
 C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py
+
+## test-stores: everything again on s3://, with versitygw and MinIO as the stores
+# Their tests are not among cargo's own (test = false in Cargo.toml): they need servers, which the
+# first run builds (scripts/test-servers.sh), and must fail where there are none.
+test-stores: lib-testing minibroker
+	@scripts/test-servers.sh
+	@status=0; \
+	$(CARGO) test --release --locked --no-fail-fast $(FEATURES) $(STORE_TESTS:%=--test %) || status=1; \
+	python3 tests/servers/run.py || status=1; exit $$status
+
+STORE_TESTS = stores
 
 ## test-scripts: the counting of tests and the look for tools
 test-scripts:
@@ -109,5 +120,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test bench test-rust test-c test-scripts test-long lint bless install dist clean help \
+.PHONY: run test bench test-rust test-c test-stores test-scripts test-long lint bless install dist clean help \
 	minibroker lib-testing print-test-tools

@@ -5,11 +5,12 @@
 #   check-tools.sh TOOL…       for people: what is missing and how to get it
 #   check-tools.sh -q TOOL…    for scripts: the missing Debian packages, one line, or nothing
 #
-# A TOOL is one of: make cc c++ rust python3 zstd valgrind pkg-config cmake
+# A TOOL is one of: make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
 # Exit status: 0 all there, 1 something is missing or too old, 2 wrong use.
 set -u
 
 rust_needed=1.95 # the rust-version of Cargo.toml; a test compares the two
+go_needed=1.25   # what scripts/test-servers.sh builds wants
 
 quiet=
 [ "${1:-}" = -q ] && { quiet=yes; shift; }
@@ -30,7 +31,7 @@ version_below() {
 sudo="sudo "
 [ "$(id -u 2>/dev/null)" = 0 ] && sudo=
 
-missing=; debian=; fedora=; brew=; rustup=
+missing=; debian=; fedora=; brew=; rustup=; godev=
 # lacks WHAT DEBIAN FEDORA BREW: notes one tool that is not there and the packages that bring it.
 lacks() {
     missing="$missing    $1
@@ -47,6 +48,7 @@ for tool; do
     zstd) have zstd || lacks "zstd (the command)" zstd zstd zstd ;;
     valgrind) have valgrind || lacks "valgrind" valgrind valgrind valgrind ;;
     pkg-config) have pkg-config || lacks "pkg-config" pkg-config pkgconf pkgconf ;;
+    openssl) have openssl || lacks "openssl (the command)" openssl openssl openssl ;;
     cmake) have cmake || lacks "cmake (3.16 or later)" cmake cmake cmake ;;
     rust)
         if ! have cargo || ! have rustc; then
@@ -59,6 +61,20 @@ for tool; do
                 missing="$missing    rustc $rust_needed or later (this one is $version)
 "
                 rustup="rustup update stable"
+            fi
+        fi ;;
+    go)
+        # Distributions have it too old for years, so no package is named.
+        if ! have go; then
+            missing="$missing    go $go_needed or later
+"
+            godev="https://go.dev/dl/"
+        else
+            version=$(go env GOVERSION | awk '{ sub(/^go/, ""); print $1 }')
+            if version_below "${version:-0}" $go_needed; then
+                missing="$missing    go $go_needed or later (this one is ${version:-unknown})
+"
+                godev="https://go.dev/dl/"
             fi
         fi ;;
     *) echo "check-tools.sh: it does not know the tool '$tool'" >&2; exit 2 ;;
@@ -85,4 +101,5 @@ if [ -n "$debian$rustup" ]; then
     echo "Install them with:"
     echo "    $install$rustup"
 fi
+[ -z "$godev" ] || echo "Get Go from $godev"
 exit 1

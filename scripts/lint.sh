@@ -35,7 +35,7 @@ install_deny() {
 }
 
 every_script_parses() {
-    for script in scripts/*.sh; do sh -n "$script" || return 1; done
+    for script in scripts/*.sh tests/servers/*.sh; do sh -n "$script" || return 1; done
     bash -n .ci/run
 }
 
@@ -47,13 +47,17 @@ rust_versions_agree() {
         echo "Cargo.toml wants Rust $wanted, scripts/check-tools.sh looks for $checked"; return 1; }
 }
 
-echo 1..5
+echo 1..6
 check "every script parses" every_script_parses
 check "the check of the tools asks for the Rust of Cargo.toml" rust_versions_agree
 check "the code is formatted (cargo fmt)" cargo fmt --check
 # shellcheck disable=SC2086 # FEATURES is a list of words
 check "clippy finds nothing" \
     cargo clippy --release --locked --all-targets $features --quiet -- -D warnings
+# --all-targets leaves out what `cargo test` leaves out by default.
+# shellcheck disable=SC2086
+check "clippy finds nothing in the tests that need servers" \
+    cargo clippy --release --locked --test stores $features --quiet -- -D warnings
 if install_deny; then
     check "licenses, bans and sources of the dependencies (cargo deny)" \
         "$deny" --log-level error check licenses bans sources

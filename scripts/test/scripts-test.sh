@@ -42,7 +42,7 @@ tools() {
     status=$?
 }
 
-echo 1..14
+echo 1..17
 
 suite 'echo "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured"' 'echo 1..2; echo "ok 1 - a"; echo "ok 2 - b"'
 expect "cargo's tests and TAP tests are summed" 0 "9 passed, 0 failed"
@@ -92,4 +92,18 @@ expect "a Rust that is too old is named with its remedy" 1 "    rustup update st
 printf '#!/bin/sh\necho "rustc 1.100.0-nightly (abc 2027-01-01)"\n' >"$tmp/bin/rustc"
 tools "$tmp/bin" rust
 expect "Rust 1.100 is later than 1.95" 0 ""
+
+printf '#!/bin/sh\necho go1.21.13\n' >"$tmp/bin/go"
+chmod +x "$tmp/bin/go"
+tools "$tmp/bin" go
+expect "a Go that is too old is named with its remedy" 1 "Get Go from https://go.dev/dl/"
+
+printf '#!/bin/sh\necho "go1.25.1 X:nodwarf5"\n' >"$tmp/bin/go"
+tools "$tmp/bin" go
+expect "a Go of an experimental build counts by its version" 0 ""
+
+output=$(XDG_CACHE_HOME=$tmp/cache PATH=/nowhere "$here/test-servers.sh" versitygw 2>&1)
+status=$?
+expect "a test server that cannot be built is an error that names what is missing" 1 \
+    "test-servers.sh: building versitygw needs go; get it from https://go.dev/dl/ (scripts/check-tools.sh go says which)"
 [ $failures -eq 0 ]

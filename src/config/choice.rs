@@ -26,6 +26,7 @@ fields! {
     u64: Value::Size(size) => Some(size);
     usize: Value::Size(size) => size.try_into().ok(), Value::Integer(number) => number.try_into().ok();
     i32: Value::Integer(number) => number.try_into().ok();
+    u32: Value::Integer(number) => number.try_into().ok();
     bool: Value::Bool(on) => Some(on);
     String: Value::Text(text) => Some(text), Value::Choice(word) => Some(word.to_owned());
     Vec<String>: Value::List(items) => Some(items);

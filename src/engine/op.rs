@@ -10,6 +10,7 @@
 
 use super::Engine;
 use super::call::{Call, Cancel};
+use super::patience::Patience;
 use super::registry::Finished;
 use crate::error::{Code, Error, Result};
 use crate::logging::Level;
@@ -57,7 +58,7 @@ pub(super) struct Shared {
     pub(super) what: Box<str>,
     call: Call,
     started: Instant,
-    deadline: Option<Instant>,
+    patience: Patience,
     stall: Option<Duration>,
     stage: Mutex<Cow<'static, str>>,
     done: AtomicU64,
@@ -95,7 +96,7 @@ impl Op {
             what: what.into(),
             call: call.clone(),
             started,
-            deadline,
+            patience: Patience::new(deadline),
             stall: or.stall.map(|default| call.stall.unwrap_or(default)),
             stage: Mutex::new(Cow::Borrowed("start")),
             done: AtomicU64::new(0),
@@ -165,9 +166,11 @@ impl Op {
     /// How far it is.
     pub fn snapshot(&self) -> Progress {
         let age = self.0.started.elapsed();
+        let total = self.0.total.load(Relaxed);
         Progress {
-            bytes_done: self.0.done.load(Relaxed),
-            bytes_total: self.0.total.load(Relaxed),
+            // What is sent again is moved again, but nobody wants to hear of 120 %.
+            bytes_done: self.0.done.load(Relaxed).min(if total == 0 { u64::MAX } else { total }),
+            bytes_total: total,
             age,
             idle: age.saturating_sub(Duration::from_millis(self.0.moved_ms.load(Relaxed))),
             queued: !self.0.running.load(Relaxed),
@@ -177,12 +180,17 @@ impl Op {
 
     /// When it must have ended; `None` if it has no limit.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline
+        self.0.patience.deadline()
+    }
+
+    /// How long it may go on, and what keeps it from its end: for those that work for it.
+    pub fn patience(&self) -> &Patience {
+        &self.0.patience
     }
 
     /// Time until the deadline, zero once it has passed; [`Duration::MAX`] if it has none.
     pub fn remaining(&self) -> Duration {
-        self.0.deadline.map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()))
+        self.deadline().map_or(Duration::MAX, |d| d.saturating_duration_since(Instant::now()))
     }
 
     /// Asks the operation to stop, as the caller's token does.
@@ -259,7 +267,7 @@ impl Op {
         if self.is_cancelled() {
             return Err(self.cancelled_error());
         }
-        if self.0.deadline.is_some_and(|d| d <= Instant::now()) {
+        if self.deadline().is_some_and(|d| d <= Instant::now()) {
             return Err(self.deadline_error());
         }
         Ok(())
@@ -282,7 +290,7 @@ impl Op {
                 return self.cancelled_error();
             }
             let now = Instant::now();
-            if self.0.deadline.is_some_and(|d| d <= now) {
+            if self.deadline().is_some_and(|d| d <= now) {
                 return self.deadline_error();
             }
             let moved = self.0.started + Duration::from_millis(self.0.moved_ms.load(Relaxed));
@@ -291,7 +299,7 @@ impl Op {
             if stalled.is_some_and(|at| at <= now) {
                 return self.stall_error(stall.unwrap_or_default());
             }
-            let wake = match (self.0.deadline, stalled) {
+            let wake = match (self.deadline(), stalled) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
             };
@@ -334,22 +342,24 @@ impl Op {
     }
 
     fn deadline_error(&self) -> Error {
-        let limit = self.0.deadline.map_or(Duration::ZERO, |d| d.saturating_duration_since(self.0.started));
+        let limit = self.deadline().map_or(Duration::ZERO, |d| d.saturating_duration_since(self.0.started));
         let message = format!(
-            "{}: the deadline of {limit:?} passed in stage \"{}\"; {}; raise the deadline or look at the store",
+            "{}: the deadline of {limit:?} passed in stage \"{}\"; {}; raise the deadline or look at the store{}",
             self.subject(),
             self.0.stage.lock(),
             self.moved(),
+            self.0.patience.cause(),
         );
         Error::new(Code::TimedOut, message)
     }
 
     fn stall_error(&self, limit: Duration) -> Error {
         let message = format!(
-            "{}: no byte moved for {limit:?} in stage \"{}\"; {}; look at the store or raise the stall limit",
+            "{}: no byte moved for {limit:?} in stage \"{}\"; {}; look at the store or raise the stall limit{}",
             self.subject(),
             self.0.stage.lock(),
             self.moved(),
+            self.0.patience.cause(),
         );
         Error::new(Code::TimedOut, message)
     }
@@ -366,7 +376,7 @@ impl Op {
 
     /// Returns when the operation is so late that its own guards must have missed the deadline.
     pub(super) async fn backstop(&self) -> Error {
-        self.sleep_until(self.0.deadline.and_then(|d| d.checked_add(BACKSTOP))).await;
+        self.sleep_until(self.deadline().and_then(|d| d.checked_add(BACKSTOP))).await;
         match self.0.commit_sent.load(Relaxed) {
             true => self.cut_off("the deadline passed"),
             false => self.deadline_error(),

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::op::Op;
+use super::patience::Patience;
 use super::queue::Slot;
 use crate::error::{Code, Error, Result};
 use futures_util::FutureExt;
@@ -13,6 +14,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
+use std::time::Instant;
 
 thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
@@ -93,12 +95,18 @@ impl Engine {
     }
 
     /// Runs a future that nobody waits for, such as a fill of the cache that outlives the read that began it.
-    /// It keeps the engine's threads alive until it ends; give it a deadline of its own.
-    pub fn spawn_detached(&self, future: impl Future<Output = ()> + Send + 'static) {
+    /// It keeps the engine's threads alive until it ends. `deadline` is its own, which it must keep by itself; what
+    /// it fails at, the operation that began it can tell too.
+    pub fn spawn_detached(
+        &self,
+        deadline: Option<Instant>,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
         let engine = self.clone();
+        let patience = Patience::current().until(deadline);
         self.handle().spawn(async move {
             let _engine = engine;
-            future.await;
+            patience.scope(future).await;
         });
     }
 }
@@ -108,7 +116,7 @@ async fn drive<T>(op: &Op, future: impl Future<Output = Result<T>>) -> Result<T>
     tokio::select! {
         biased;
         // Whatever state the panic broke goes away with the future.
-        ended = AssertUnwindSafe(future).catch_unwind() => match ended {
+        ended = AssertUnwindSafe(op.patience().scope(future)).catch_unwind() => match ended {
             Ok(result) => result,
             Err(panic) => Err(op.cut_off(&format!("a panic: {}", panic_message(&*panic)))),
         },

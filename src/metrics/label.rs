@@ -132,6 +132,16 @@ labels! {
         Down = "down",
     }
 
+    /// What a store's breaker changed to.
+    BreakerState = "state" {
+        /// Requests fail at once.
+        Open = "open",
+        /// One request tries whether the store is back.
+        HalfOpen = "half_open",
+        /// Requests go to the store.
+        Closed = "closed",
+    }
+
     /// A cache.
     CacheKind = "cache" {
         /// Verified blocks in memory.

@@ -17,7 +17,7 @@ mod instrument;
 mod label;
 
 pub use instrument::{BUCKETS, Counter, Gauge, Histogram, Per};
-pub use label::{CacheKind, Direction, Form, Label, Op, Outcome, Request, Work};
+pub use label::{BreakerState, CacheKind, Direction, Form, Label, Op, Outcome, Request, Work};
 
 use instrument::{Instrument, write_help};
 use std::{fmt::Write, time::Duration};
@@ -102,6 +102,14 @@ metrics! {
     store_request_seconds: Per<Request, Histogram> = "seglift_store_request_duration_seconds", "seconds", Stable;
     /// Payload bytes that went to and came from stores, those of failed attempts included.
     store_bytes: Per<Direction, Counter> = "seglift_store_bytes_total", "bytes", Stable;
+    /// Requests to stores that were sent again after a failure; each is in the requests as well.
+    store_retries: Per<Request, Counter> = "seglift_store_retries_total", "requests", Stable;
+    /// Uploads that a store had lost, so that the whole of them was begun again.
+    upload_restarts: Counter = "seglift_upload_restarts_total", "uploads", Stable;
+    /// Stores whose breaker is not closed: they have been failing, and requests are held back.
+    breakers_open: Gauge = "seglift_store_breakers_open", "stores", Stable;
+    /// Changes of a store's breaker, by what it changed to.
+    breaker_transitions: Per<BreakerState, Counter> = "seglift_store_breaker_transitions_total", "changes", Stable;
 
     /// Blocks and index pages that a cache had.
     cache_hits: Per<CacheKind, Counter> = "seglift_cache_hits_total", "blocks", Stable;

@@ -18,6 +18,7 @@ use super::segment::Segment;
 use crate::{
     buf::LentRange,
     codec::{Codec, Decompressor, checksum::Crc32c},
+    engine::Patience,
     error::{Code, Error, Result},
     metrics::Form,
     object::Block,
@@ -272,7 +273,9 @@ impl Body {
 }
 
 fn timed_out() -> Error {
-    Error::new(Code::TimedOut, "a request for blocks had not ended at the deadline of reads (deadline.read)")
+    let cause = Patience::current().cause();
+    let what = format!("a request for blocks had not ended at the deadline of reads (deadline.read){cause}");
+    Error::new(Code::TimedOut, what)
 }
 
 fn reserve(into: &mut Vec<u8>, len: usize) -> Result<()> {

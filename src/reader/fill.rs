@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cache::{CacheKey, Flight},
-    engine::{Class, Op, Reservation},
+    engine::{Class, Op, Patience, Reservation},
     error::{Code, Error, Result},
     object::{Block, Page},
 };
@@ -23,6 +23,7 @@ use futures_util::{
     stream::FuturesOrdered,
 };
 use std::{future::Future, mem, ops::Range, sync::Arc};
+use tokio::time::{Instant, timeout_at};
 
 impl Reader {
     /// Memory for what a read does next. Waits for it, up to the operation's deadline.
@@ -63,11 +64,9 @@ impl Reader {
                     return Ok(value);
                 }
                 let join = lead.join();
-                let (made, deadline) = (make(held), self.options.deadline);
-                self.engine.spawn_detached(async move {
-                    lead.land(
-                        tokio::time::timeout(deadline, made).await.unwrap_or_else(|_| Err(timed_out())),
-                    );
+                let (made, deadline) = (make(held), Instant::now() + self.options.deadline);
+                self.engine.spawn_detached(Some(deadline.into_std()), async move {
+                    lead.land(timeout_at(deadline, made).await.unwrap_or_else(|_| Err(timed_out())));
                 });
                 join
             }
@@ -218,6 +217,9 @@ async fn fetch_page(segment: &Segment, n: usize) -> Result<Page> {
 fn timed_out() -> Error {
     Error::new(
         Code::TimedOut,
-        "a request for a tail or an index page had not ended at the deadline of reads (deadline.read)",
+        format!(
+            "a request for a tail or an index page had not ended at the deadline of reads (deadline.read){}",
+            Patience::current().cause()
+        ),
     )
 }

@@ -235,7 +235,8 @@ impl Reader {
             && let Ok(segment) = segment()
         {
             let reader = self.clone();
-            self.engine.spawn_detached(async move { reader.fetch_ahead(&segment, next).await });
+            // Each of its requests has a deadline of its own.
+            self.engine.spawn_detached(None, async move { reader.fetch_ahead(&segment, next).await });
         }
     }
 }

@@ -330,7 +330,7 @@ impl Reader {
         }
         let (mut sender, receiver) = oneshot::channel();
         let (segment, deadline) = (segment.clone(), Instant::now() + self.options.deadline);
-        self.engine.spawn_detached(async move {
+        self.engine.spawn_detached(Some(deadline.into_std()), async move {
             let work = async {
                 let mut result = Ok(());
                 for run in runs {

@@ -191,7 +191,7 @@ impl Run<'_> {
         let (mut sender, receiver) = oneshot::channel();
         let segment = self.segment.clone();
         // A task of its own goes on, and so gives its memory back, while this one waits for memory.
-        self.reader.engine.spawn_detached(async move {
+        self.reader.engine.spawn_detached(Some(deadline.into_std()), async move {
             let digested = tokio::select! {
                 digested = digest(&segment, blocks, deadline) => digested,
                 () = sender.closed() => Digested::new(),

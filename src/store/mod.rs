@@ -18,6 +18,7 @@ use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
 #[cfg(feature = "testing")]
 pub mod conformance;
+pub mod doctor;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod key;
@@ -27,6 +28,7 @@ mod metered;
 mod open;
 mod parts;
 mod pieces;
+mod retry;
 pub mod s3;
 
 pub use key::Key;
@@ -34,6 +36,7 @@ pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;
 pub use open::{OpenOptions, fingerprint, open};
+pub use retry::RetryStore;
 pub use s3::S3Store;
 
 /// A boxed future that may move between threads.
@@ -58,6 +61,10 @@ pub trait Body: Send + Sync {
 
     /// CRC32C of all bytes, known at the latest once a stream was read to its end.
     fn crc32c(&self) -> Option<u32>;
+
+    /// The store has answered that it certainly kept nothing of what was sent so far. Called between two attempts;
+    /// does nothing unless somebody keeps count.
+    fn not_kept(&self) {}
 }
 
 /// How a commit ended.
@@ -198,8 +205,15 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// the same text, since receipts carry its fingerprint.
     fn uri(&self) -> &str;
 
-    /// What this store can do.
+    /// What this store can do, as far as it is known: see [`learn`](ObjectStore::learn).
     fn capabilities(&self) -> Capabilities;
+
+    /// Finds out by asking what [`capabilities`](ObjectStore::capabilities) cannot know before, and whether the
+    /// store can be used as the settings demand. Cheap after the first time that ended well; what failed is
+    /// tried again by the next call. Writers call it before they rely on the capabilities.
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Creates the object in one request, only if the key is free.
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit>;
@@ -230,12 +244,14 @@ pub trait ObjectStore: Send + Sync + 'static {
 /// goes at once (files, memory) is the store's.
 pub trait Upload: Send + Sync {
     /// Stores part `number` (from 0), which begins at `offset` of the object. Parts may come in any order
-    /// and at once; sending one again replaces it. All parts but the last are equally long.
+    /// and at once; sending one again replaces it. All parts but the last are equally long. `NOT_FOUND`: the store
+    /// has lost the upload, and only a whole new one can help.
     fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>>;
 
     /// Makes the object of the parts 0..n (n > 0) visible, durable, and only if the key is free. A missing
     /// part is `NotDone`. After `Done` and `Exists` the answer stays; whether another try can follow
-    /// `NotDone` is the store's, and a whole new upload always can.
+    /// `NotDone` is the store's, and a whole new upload always can. `NotDone` with `NOT_FOUND` (the store has lost
+    /// the upload) or `BUSY` (it met another request for the key) says that nothing else can.
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
 
     /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.

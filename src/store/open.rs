@@ -123,8 +123,8 @@ fn open_s3(rest: &str, options: &OpenOptions) -> Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(S3Store::open(s3::Place::parse(rest)?, &options.s3)?))
 }
 
-/// The folder that a `file:` URI names.
-fn folder(rest: &str) -> Result<PathBuf> {
+/// The folder that a `file:` URI names; gets what stands after the colon.
+pub(super) fn folder(rest: &str) -> Result<PathBuf> {
     let path = match rest.strip_prefix("//") {
         None => rest,
         Some(after) => match after.find('/') {

@@ -4,6 +4,7 @@
 
 mod cat;
 mod config;
+mod doctor;
 mod generate;
 mod get;
 mod interrupt;

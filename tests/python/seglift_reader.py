@@ -6,8 +6,10 @@ library and the zstd program; every checksum on the way is checked.
     seglift_reader.py OBJECT records FIRST COUNT   lines of: id, time in microseconds, payload in hex
     seglift_reader.py OBJECT attachment NAME       its bytes
     seglift_reader.py OBJECT verify                reads everything; UUID, mode, content length and CRC
+
+OBJECT is a file or the http:// URL of an object that anyone may read; of that only ranges are fetched.
 """
-import itertools, struct, subprocess, sys, uuid
+import itertools, struct, subprocess, sys, urllib.request, uuid
 
 
 def checksum(polynomial, bits):
@@ -70,10 +72,38 @@ class Cursor:
         return value >> 1 ^ -(value & 1)
 
 
-class Object:
+class File:
     def __init__(self, path):
         self.file = open(path, "rb")
-        size = self.file.seek(0, 2)
+        self.size = self.file.seek(0, 2)
+
+    def read(self, at, n):
+        self.file.seek(at)
+        return self.file.read(n)
+
+
+class Url:
+    def __init__(self, url):
+        self.url = url
+        with self.fetch("-1") as answer:
+            self.size = int(answer.headers["Content-Range"].split("/")[1])
+
+    def fetch(self, wanted):
+        answer = urllib.request.urlopen(urllib.request.Request(self.url, headers={"Range": f"bytes={wanted}"}))
+        check(answer.status == 206, "the server ignores ranges")
+        return answer
+
+    def read(self, at, n):
+        if n == 0:
+            return b""
+        with self.fetch(f"{at}-{at + n - 1}") as answer:
+            return answer.read()
+
+
+class Object:
+    def __init__(self, path):
+        self.file = (Url if "://" in path else File)(path)
+        size = self.file.size
         end = self.read(max(0, size - 64), 64)
         if end[-4:] == struct.pack("<I", 0x8F92EAB1):  # a seek table: its last entry is the tail frame
             length, _, frames = struct.unpack("<III", end[-17:-5])
@@ -85,8 +115,7 @@ class Object:
 
     def read(self, at, n):
         check(at >= 0, "a position lies outside the object")
-        self.file.seek(at)
-        data = self.file.read(n)
+        data = self.file.read(at, n)
         check(len(data) == n, "the object is cut off")
         return data
 

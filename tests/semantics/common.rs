@@ -55,7 +55,14 @@ impl Place {
         };
         let uri = if script.is_empty() { uri } else { format!("fault+{uri}?{script}") };
         let mut config = Config::new();
-        let usual = [("block.size", "4KiB"), ("upload.part.size", "64KiB"), ("file.fsync", "false")];
+        // Without retries, so that what a script does to a request happens to the operation; `retry.rs` has them on.
+        let usual = [
+            ("block.size", "4KiB"),
+            ("upload.part.size", "64KiB"),
+            ("file.fsync", "false"),
+            ("retry.attempts", "1"),
+            ("breaker.failures", "0"),
+        ];
         for (key, value) in usual.iter().chain(settings) {
             config.set(key, value).unwrap();
         }

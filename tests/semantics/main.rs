@@ -5,6 +5,7 @@ mod every;
 mod exists;
 mod offload;
 mod read;
+mod retry;
 mod source;
 mod writer;
 
@@ -15,6 +16,7 @@ const FILES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("offload.rs"),
     include_str!("read.rs"),
+    include_str!("retry.rs"),
     include_str!("source.rs"),
     include_str!("writer.rs"),
 ];

@@ -4,6 +4,9 @@
 //! `file://` store that does not matter: whatever folder counts as the store, the object is the
 //! same file. So each scheme has one rule for the split, and `URI KEY…` says it outright.
 //!
+//! In `s3://BUCKET/KEY?endpoint=…` the query belongs to the store: it says how to reach the bucket. A
+//! key that itself holds a question mark is written apart.
+//!
 //! KEY is never percent-decoded: it is the text that `seglift ls` prints.
 
 use seglift::{Code, Error, Result};
@@ -58,6 +61,12 @@ fn is_uri(text: &str) -> bool {
 
 fn split(uri: &str, names: Names) -> Result<Address> {
     let (scheme, rest) = uri.split_once("://").unwrap_or((uri, ""));
+    if scheme.eq_ignore_ascii_case("s3")
+        && let Some((path, query)) = uri.split_once('?')
+    {
+        let Address { store, key } = split(path, names)?;
+        return Ok(Address { store: format!("{store}?{query}"), key });
+    }
     if rest.contains('?') {
         let message =
             format!("{uri} has a query, behind which no key can stand; write the key apart: URI KEY");
@@ -132,6 +141,17 @@ mod tests {
     fn other_addresses_are_split_after_the_first_component() {
         keys(&["s3://bucket/topic/0/seg"], &[("s3://bucket", "topic/0/seg")]);
         keys(&["memory://name/a"], &[("memory://name", "a")]);
+    }
+
+    #[test]
+    fn the_query_of_an_s3_address_stays_with_its_bucket() {
+        let at = "endpoint=http://127.0.0.1:9000&style=path";
+        keys(&[&format!("s3://bucket/topic/seg?{at}")], &[(&format!("s3://bucket?{at}"), "topic/seg")]);
+        let whole = format!("s3://bucket/tier?{at}");
+        keys(&[&whole, "topic/why?"], &[(&whole, "topic/why?")]);
+        let bucket = format!("s3://bucket?{at}");
+        assert_eq!(read(&[&bucket], Names::Prefix).unwrap(), [(bucket.clone(), String::new())]);
+        assert_eq!(read(&[&bucket], Names::Key).unwrap_err().code(), Code::InvalidArgument);
     }
 
     #[test]

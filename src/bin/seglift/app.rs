@@ -13,7 +13,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use seglift::{
     Code, Error, Result,
     config::{Config, Scope},
-    driver::Driver,
+    driver::{Driver, Target},
     engine::{Call, Engine, EngineOptions},
     store::{self, Entry, OpenOptions},
 };
@@ -87,13 +87,29 @@ impl App {
         if let Some(driver) = self.drivers.get(store) {
             return Ok(driver.clone());
         }
-        let engine = match &self.engine {
-            Some(engine) => engine.clone(),
-            None => self.engine.insert(Engine::new(engine_options(&self.config)?)?).clone(),
-        };
+        let engine = self.engine()?;
         let driver = Driver::open(&engine, store, &self.config)?;
         self.drivers.insert(store.to_string(), driver.clone());
         Ok(driver)
+    }
+
+    /// The engine, made by the first who needs one.
+    pub fn engine(&mut self) -> Result<Engine> {
+        Ok(match &self.engine {
+            Some(engine) => engine.clone(),
+            None => self.engine.insert(Engine::new(engine_options(&self.config)?)?).clone(),
+        })
+    }
+
+    /// What `store` and the settings mean together, for opening it without a driver.
+    pub fn target(&mut self, store: &str) -> Result<Target<'_>> {
+        let engine = self.engine()?;
+        Target::new(&engine, store, &self.config)
+    }
+
+    /// Counts a failure that was reported already.
+    pub fn count(&mut self, code: Code) {
+        self.tally.add(exit_status(code));
     }
 
     /// A call that Ctrl-C cancels.

@@ -26,7 +26,8 @@ const ADDRESSES: &str = "\
 Addresses:
   An object is named URI/KEY, or URI KEY [KEY…] with the store and its keys apart.
   In file:///DIR/KEY the store is everything up to the last slash; in other URIs it ends
-  after the first component (s3://BUCKET/KEY). KEY is taken as `seglift ls` prints it.";
+  after the first component (s3://BUCKET/KEY), and a query behind an s3 address is the
+  store's (s3://BUCKET/KEY?endpoint=URL). KEY is taken as `seglift ls` prints it.";
 
 /// Puts log segments into an object store and reads any part of them back.
 #[derive(Debug, Parser)]
@@ -79,6 +80,8 @@ pub enum Command {
     /// Remove objects
     #[command(after_help = ADDRESSES)]
     Rm(Rm),
+    /// Check that a store can do what a broker needs, with the remedy where it cannot
+    Doctor(Doctor),
     /// Show every setting, its value and where it came from
     Config(Config),
     /// Print the completions of a shell
@@ -231,6 +234,34 @@ pub struct Rm {
     /// Only print what would be removed
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// `seglift doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The store, such as s3://bucket/prefix
+    #[arg(value_name = "URI", value_hint = ValueHint::Url)]
+    pub uri: String,
+    /// What the store is to be used for, and so which checks must pass
+    #[arg(long = "for", value_enum, value_name = "ACCESS", default_value_t = For::Write)]
+    pub access: For,
+    /// An object that exists, to prove reads with where nothing may be written
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Only print the least IAM policy that allows this, and ask the store nothing
+    #[arg(long, value_enum, value_name = "ACCESS", conflicts_with_all = ["access", "key"])]
+    pub policy: Option<For>,
+}
+
+/// `--for` and `--policy`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum For {
+    /// Read segments
+    Read,
+    /// Offload segments and read them
+    Write,
+    /// All of that, and list, delete and clean up
+    Admin,
 }
 
 /// `seglift config`

@@ -15,6 +15,7 @@ mod app;
 mod args;
 mod cat;
 mod config;
+mod doctor;
 mod failure;
 mod generate;
 mod get;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(&mut app, args),
         Command::Verify(args) => verify::run(&mut app, args),
         Command::Rm(args) => rm::run(&mut app, args),
+        Command::Doctor(args) => doctor::run(&mut app, args),
         Command::Config(args) => config::run(&mut app, args),
         Command::Completions { shell } => generate::completions(&mut app, *shell),
         Command::Man { dir } => generate::man(&mut app, dir.as_deref()),

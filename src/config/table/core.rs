@@ -287,6 +287,91 @@ super::properties! {
         aliases: [],
     }
 
+    /// How often one request to the store is sent at most while it fails for reasons that may pass;
+    /// 1 switches retries off.
+    retry_attempts: u32 {
+        key: "retry.attempts",
+        // With the pauses below about six seconds on average: what a server takes to restart.
+        kind: Kind::Integer { min: 1, max: 100 },
+        preset: Preset::Fixed("8"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// The longest first pause between two attempts. It doubles with each, and the pause is anything
+    /// up to it, so that those who failed together do not come back together.
+    retry_pause_first: Duration {
+        key: "retry.pause.first",
+        // A few times what a request takes: less would meet the same trouble again.
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(60) },
+        preset: Preset::Fixed("100ms"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// What the longest pause between two attempts grows to.
+    retry_pause_max: Duration {
+        key: "retry.pause.max",
+        // Well under `stall`, which a pause counts for.
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(600) },
+        preset: Preset::Fixed("5s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long one request is tried at most, from its first attempt on, however far the deadline of
+    /// its operation is.
+    retry_time_max: Duration {
+        key: "retry.time.max",
+        kind: DEADLINE,
+        preset: Preset::Fixed("2m"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Retries that a store may be sent in a row, so that an outage is not made worse: each costs one,
+    /// ten successes or a second give one back; 0 counts nothing.
+    retry_budget: u32 {
+        key: "retry.budget",
+        // A hundred offloads and a thousand reads that fail in one instant are each tried again once.
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Fixed("1500"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Failures of a store in a row, with no answer between them, after which new requests fail at
+    /// once and one at a time tries whether it is back; 0 never does so.
+    breaker_failures: u32 {
+        key: "breaker.failures",
+        // Two requests with all their attempts.
+        kind: Kind::Integer { min: 0, max: 1_000_000 },
+        preset: Preset::Fixed("16"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long that row of failures must have lasted: many requests that fail in one instant are tried
+    /// again and not given up.
+    breaker_time: Duration {
+        key: "breaker.time",
+        kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3600) },
+        preset: Preset::Fixed("5s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// How long requests are held back before the first one tries whether the store is back; twice as
+    /// long after each that failed, up to 30 s.
+    breaker_pause: Duration {
+        key: "breaker.pause",
+        kind: Kind::Duration { min: Duration::from_millis(1), max: Duration::from_secs(600) },
+        preset: Preset::Fixed("1s"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+
     /// Bytes of sealed segments that stay local before the oldest is offloaded; 0 offloads as soon
     /// as possible.
     policy_size_threshold: Option<u64> {

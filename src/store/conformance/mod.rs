@@ -63,8 +63,7 @@ pub fn check<F: Future<Output = ()>>(
 /// Runs a future on a runtime of its own, as an engine would, but not longer than a minute: a store that hangs
 /// fails its test.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), work).await.expect("no answer for a minute")
     })

@@ -11,6 +11,7 @@
 //! and `zstd -d` are all that it takes to get data back without us.
 
 mod delete;
+mod doctor;
 mod errno;
 mod list;
 mod read;
