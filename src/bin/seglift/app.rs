@@ -104,7 +104,7 @@ impl App {
     /// How the settings want a store to be opened, without a driver and without creating anything.
     pub fn store_options(&mut self) -> Result<OpenOptions> {
         let settings = self.config.settings()?;
-        Ok(OpenOptions { create: false, fsync: settings.file_fsync })
+        Ok(OpenOptions { create: false, fsync: settings.file_fsync, ..OpenOptions::default() })
     }
 
     /// Counts a failure that was reported already.
