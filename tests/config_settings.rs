@@ -122,7 +122,7 @@ fn each_limit_is_allowed_and_one_step_beyond_it_is_not() {
             }
             Kind::Duration { min, max } => {
                 let ms = [min, max].map(|d| d.as_millis() as u64);
-                (ms.map(|n| format!("{n}ms")), [Some(ms[0] - 1), Some(ms[1] + 1)])
+                (ms.map(|n| format!("{n}ms")), [ms[0].checked_sub(1), Some(ms[1] + 1)])
             }
             _ => continue,
         };

@@ -17,6 +17,8 @@ use aws_sdk_s3::{
     operation::{
         complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
+        get_object::builders::GetObjectFluentBuilder,
+        head_object::builders::HeadObjectFluentBuilder,
         put_object::builders::PutObjectFluentBuilder, upload_part::builders::UploadPartFluentBuilder,
     },
     types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},
@@ -175,6 +177,16 @@ impl Attributes {
         info: &UploadInfo,
     ) -> CreateMultipartUploadFluentBuilder {
         creation!(request, self, info)
+    }
+
+    /// On a GetObject: the store knows all but the customer's key.
+    pub fn on_get(&self, request: GetObjectFluentBuilder) -> GetObjectFluentBuilder {
+        customer_key!(request, &self.encryption)
+    }
+
+    /// On a HeadObject, likewise.
+    pub fn on_head(&self, request: HeadObjectFluentBuilder) -> HeadObjectFluentBuilder {
+        customer_key!(request, &self.encryption)
     }
 
     /// On an UploadPart: the store knows all but the customer's key.

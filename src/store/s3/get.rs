@@ -274,9 +274,9 @@ fn empty() -> Get {
     Get { object_len: 0, range: 0..0, body: stream::empty().boxed() }
 }
 
-/// µs since 1970.
+/// µs since 1970, in whole seconds: a HEAD tells no more, and a listing must say the same.
 pub(super) fn micros(time: &aws_smithy_types::DateTime) -> Option<i64> {
-    i64::try_from(time.as_nanos() / 1000).ok()
+    time.secs().checked_mul(1_000_000)
 }
 
 /// An object's bytes on their way.

@@ -15,6 +15,7 @@ mod body;
 mod connection;
 mod credentials;
 mod delete;
+mod doctor;
 mod errors;
 mod exchange;
 mod get;
