@@ -208,8 +208,15 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// the same text, since receipts carry its fingerprint.
     fn uri(&self) -> &str;
 
-    /// What this store can do.
+    /// What this store can do, as far as it is known: see [`learn`](ObjectStore::learn).
     fn capabilities(&self) -> Capabilities;
+
+    /// Finds out by asking what [`capabilities`](ObjectStore::capabilities) cannot know before, and whether the
+    /// store can be used as the settings demand. Cheap after the first time that ended well; what failed is
+    /// tried again by the next call. Writers call it before they rely on the capabilities.
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Creates the object in one request, only if the key is free.
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit>;

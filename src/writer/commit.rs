@@ -122,6 +122,9 @@ impl Body for Watched {
 impl Commitment<'_> {
     /// Commits and settles. An error other than `OUTCOME_UNKNOWN` means: certainly not committed.
     pub async fn settle(&self, op: &Op, pending: &Pending) -> Result<Settled, Ended> {
+        // A store that was asked before knows at once.
+        op.stage("learn what the store can do");
+        op.guard(self.store.learn()).await?;
         if !self.store.capabilities().atomic_create {
             op.stage("look before the commit");
             if let Some(there) = op.guard(look(self.store, self.key)).await? {

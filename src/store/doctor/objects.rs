@@ -68,6 +68,11 @@ impl<'a> Probe<'a> {
         .await
     }
 
+    /// It was removed by other means than [`clean`](Probe::clean).
+    pub(in crate::store) fn forget(&self) {
+        self.made.store(false, SeqCst);
+    }
+
     /// Whether it may be in the store.
     pub(in crate::store) fn is_made(&self) -> bool {
         self.made.load(SeqCst)

@@ -42,6 +42,8 @@ pub(super) enum Action {
     Commit,
     /// AbortMultipartUpload.
     Abort,
+    /// GetBucketLifecycleConfiguration.
+    Rules,
 }
 
 impl Action {
@@ -61,6 +63,7 @@ impl Action {
             Action::Part => "send a part of",
             Action::Commit => "commit",
             Action::Abort => "abort the upload of",
+            Action::Rules => "read the lifecycle rules of",
         }
     }
 
@@ -73,6 +76,7 @@ impl Action {
             Action::Delete => "s3:DeleteObject",
             Action::Put | Action::Begin | Action::Part | Action::Commit => "s3:PutObject",
             Action::Abort => "s3:AbortMultipartUpload",
+            Action::Rules => "s3:GetLifecycleConfiguration",
         }
     }
 
@@ -88,6 +92,7 @@ impl Action {
             Action::Part => "UploadPart",
             Action::Commit => "CompleteMultipartUpload",
             Action::Abort => "AbortMultipartUpload",
+            Action::Rules => "GetBucketLifecycleConfiguration",
         }
     }
 }
