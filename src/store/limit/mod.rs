@@ -208,6 +208,10 @@ impl ObjectStore for LimitStore {
         self.inner.capabilities()
     }
 
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        self.inner.learn()
+    }
+
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             match self.write_place().await {

@@ -196,6 +196,20 @@ impl ObjectStore for RetryStore {
         self.0.inner.capabilities()
     }
 
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async {
+            let mut tries = Tries::new(&self.0, Operation::Learn, false);
+            loop {
+                // Mostly nothing is asked, so that a success says nothing about the store's health.
+                tries.without_leave();
+                match self.0.inner.learn().await {
+                    Ok(()) => return Ok(()),
+                    Err(e) => tries.broke(e).await?,
+                }
+            }
+        })
+    }
+
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             let send = || self.0.inner.put(key, info, body.clone());

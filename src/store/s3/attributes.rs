@@ -17,8 +17,7 @@ use aws_sdk_s3::{
     operation::{
         complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
-        get_object::builders::GetObjectFluentBuilder,
-        head_object::builders::HeadObjectFluentBuilder,
+        get_object::builders::GetObjectFluentBuilder, head_object::builders::HeadObjectFluentBuilder,
         put_object::builders::PutObjectFluentBuilder, upload_part::builders::UploadPartFluentBuilder,
     },
     types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},

@@ -69,7 +69,8 @@ impl Intercept for Listener {
         let headers = context.response().headers();
         let text = |name| headers.get(name).map(str::to_owned);
         let date = headers.get("date").and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
-        let date = date.and_then(|date| SystemTime::try_from(date).ok()).map(|date| (date, SystemTime::now()));
+        let date =
+            date.and_then(|date| SystemTime::try_from(date).ok()).map(|date| (date, SystemTime::now()));
         *self.0.lock() = Headers { date, server: text("server"), region: text("x-amz-bucket-region") };
         Ok(())
     }
@@ -127,9 +128,10 @@ impl Answer {
         };
         match (self.wrong(), &self.error) {
             (Some(CHECK), Some(error)) => Finding::fail(CHECK, &error.clone().context(who)),
-            (Some("clock"), _) => {
-                Finding::skipped(CHECK, format!("{who}; whether the store takes them shows when the clock is right"))
-            }
+            (Some("clock"), _) => Finding::skipped(
+                CHECK,
+                format!("{who}; whether the store takes them shows when the clock is right"),
+            ),
             _ => Finding::ok(CHECK, format!("{who}; the store takes them")),
         }
     }
@@ -137,7 +139,8 @@ impl Answer {
     /// How far our clock is from the store's.
     pub fn clock(&self) -> Finding {
         const CHECK: &str = "clock";
-        const REMEDY: &str = "set this machine's clock and keep it (chrony, systemd-timesyncd): timedatectl status";
+        const REMEDY: &str =
+            "set this machine's clock and keep it (chrony, systemd-timesyncd): timedatectl status";
         if let (Some(CHECK), Some(error)) = (self.wrong(), &self.error) {
             return Finding::fail(CHECK, error).remedy(REMEDY);
         }

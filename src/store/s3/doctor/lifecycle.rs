@@ -46,7 +46,10 @@ impl Exam<'_> {
                  aws s3api list-multipart-uploads",
             ),
             Err(error) if error.code() == Code::PermissionDenied && access < Access::Admin => {
-                Finding::skipped(CHECK, "not allowed to look (s3:GetLifecycleConfiguration); --for admin needs it")
+                Finding::skipped(
+                    CHECK,
+                    "not allowed to look (s3:GetLifecycleConfiguration); --for admin needs it",
+                )
             }
             Err(error) => Finding::fail(CHECK, &error),
         }
@@ -62,7 +65,9 @@ impl Exam<'_> {
             }
             Verdict::Archives(rule) => Finding::warn(
                 CHECK,
-                format!("the rule {rule} moves segments to an archive class, from which no read works before a restore"),
+                format!(
+                    "the rule {rule} moves segments to an archive class, from which no read works before a restore"
+                ),
                 "let it spare the store's prefix, or take GLACIER_IR",
             ),
             Verdict::Aborts(rule, days) => {
@@ -74,7 +79,8 @@ impl Exam<'_> {
                     true => String::new(),
                     false => format!(" --endpoint-url {}", self.store.connection.endpoint()),
                 };
-                let keep = if rules.is_empty() { "" } else { " (it replaces the rules that are there: add them)" };
+                let keep =
+                    if rules.is_empty() { "" } else { " (it replaces the rules that are there: add them)" };
                 let remedy = format!(
                     "run{keep}:\naws s3api put-bucket-lifecycle-configuration --bucket {}{endpoint} --lifecycle-configuration '{:#}'",
                     place.bucket,
@@ -143,7 +149,9 @@ fn judge(rules: &[LifecycleRule], prefix: &str) -> Verdict {
         return Verdict::Archives(name(rule));
     }
     let covers = |rule: &&LifecycleRule| prefix.starts_with(prefix_of(rule));
-    let days = |rule: &LifecycleRule| rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation());
+    let days = |rule: &LifecycleRule| {
+        rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation())
+    };
     match enabled().filter(covers).find_map(|rule| days(rule).map(|days| (name(rule), days))) {
         Some((name, days)) => Verdict::Aborts(name, days),
         None => Verdict::Missing,

@@ -194,7 +194,8 @@ impl<'a> Exam<'a> {
         if let Some(upload) = upload
             && let Err(error) = upload.abort().await
         {
-            let left = format!("abort the upload of {} by hand, or wait for the lifecycle rule", self.probe.key);
+            let left =
+                format!("abort the upload of {} by hand, or wait for the lifecycle rule", self.probe.key);
             report(Finding::fail("cleanup", &error).remedy(left));
         }
         let keys = [(&self.probe.key, self.probe.is_made()), (&self.wrong, self.wrong_made.load(SeqCst))];

@@ -3,7 +3,14 @@
 //! A failed request says that it failed; here each step is made by itself, so that the line names the step. Where
 //! a proxy may stand between, none of it proves anything and only a success is told.
 
-use super::{super::{http, options::{Proxy, S3Options}}, answer::Answer, state};
+use super::{
+    super::{
+        http,
+        options::{Proxy, S3Options},
+    },
+    answer::Answer,
+    state,
+};
 use crate::{
     error::{Code, Error, Result},
     store::doctor::{Finding, objects::shown},
@@ -87,12 +94,16 @@ impl Network {
         match &self.handshake {
             Some(Ok(how)) => Finding::ok(CHECK, how),
             _ if self.tls => Finding::ok(CHECK, "through a proxy; the certificate was accepted"),
-            _ if is_this_machine(&self.tcp, &self.host) => {
-                Finding::skipped(CHECK, "not checked, because the store is on this machine and the way plain HTTP")
-            }
+            _ if is_this_machine(&self.tcp, &self.host) => Finding::skipped(
+                CHECK,
+                "not checked, because the store is on this machine and the way plain HTTP",
+            ),
             _ => Finding::warn(
                 CHECK,
-                format!("plain HTTP to port {} of {}: whoever is on the way reads along", self.port, self.host),
+                format!(
+                    "plain HTTP to port {} of {}: whoever is on the way reads along",
+                    self.port, self.host
+                ),
                 "write https:// in s3.endpoint; for a certificate of your own authority set s3.ca.file",
             ),
         }
@@ -112,7 +123,9 @@ fn may_be_proxied(proxy: &Proxy, tls: bool) -> bool {
     match proxy {
         Proxy::None => false,
         Proxy::Url { .. } => true,
-        Proxy::Environment if tls => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(set),
+        Proxy::Environment if tls => {
+            ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(set)
+        }
         Proxy::Environment => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"].into_iter().any(set),
     }
 }
@@ -136,7 +149,10 @@ async fn connect(
         Ok(addresses) => addresses.collect(),
         Err(error) => {
             let what = format!("the host {host} is not known: {error}");
-            return Err(unavailable(what, "look at s3.endpoint and s3.region, and at the name server: getent hosts HOST"));
+            return Err(unavailable(
+                what,
+                "look at s3.endpoint and s3.region, and at the name server: getent hosts HOST",
+            ));
         }
     };
     let mut last = None;
@@ -146,14 +162,16 @@ async fn connect(
             Ok(Ok(_)) => return Ok((address, begun.elapsed())),
             Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 let what = format!("nothing listens at {address} ({host})");
-                last = Some(unavailable(what, "is the service up, and are host and port of s3.endpoint right?"));
+                last =
+                    Some(unavailable(what, "is the service up, and are host and port of s3.endpoint right?"));
             }
             Ok(Err(error)) => {
                 let what = format!("{address} ({host}) cannot be reached: {error}");
                 last = Some(unavailable(what, "look at the network and its routes"));
             }
             Err(_) => {
-                let what = format!("{address} ({host}) did not answer within {}", humantime::format_duration(limit));
+                let what =
+                    format!("{address} ({host}) did not answer within {}", humantime::format_duration(limit));
                 let remedy = "packets get lost: look at firewalls and security groups on the way; s3.timeout.connect is the limit";
                 last = Some((state(Code::TimedOut, what), remedy));
             }

@@ -2,11 +2,7 @@
 
 use super::{
     super::{
-        attributes::Echo,
-        body::Integrity,
-        errors::Action,
-        exchange::Exchange,
-        options::Sse,
+        attributes::Echo, body::Integrity, errors::Action, exchange::Exchange, options::Sse,
         probe::Conditional,
     },
     Exam, Sheet, state,
@@ -123,8 +119,10 @@ impl Exam<'_> {
             self.versioned.store(true, SeqCst);
         }
         objects::read(&self.probe, &mut |finding| sheet.put(finding)).await;
-        objects::conditional_create(&self.probe, &mut |finding| sheet.put(self.condition(finding, abilities.conditional)))
-            .await;
+        objects::conditional_create(&self.probe, &mut |finding| {
+            sheet.put(self.condition(finding, abilities.conditional))
+        })
+        .await;
         sheet.put(self.checksums(abilities.integrity).await);
         sheet.put(trailers(abilities.integrity, self.store.options.payload_signing));
         sheet.put(self.multipart().await);
@@ -181,13 +179,14 @@ impl Exam<'_> {
         }
         let body = Arc::new(Zeros::new(PIECE).with_wrong_checksum());
         self.wrong_made.store(true, SeqCst);
-        let put = async {
-            Ok(self.store.put_once(&self.wrong, self.probe.info(), body, integrity, false).await)
-        };
+        let put =
+            async { Ok(self.store.put_once(&self.wrong, self.probe.info(), body, integrity, false).await) };
         match within("sending a wrong checksum", put).await {
             Err(error) => Finding::fail(CHECK, &error),
             Ok(Ok(_)) => match self.remove(&self.wrong).await {
-                Ok(()) => Finding::warn(CHECK, "the store keeps an object whose checksum is wrong", UNGUARDED),
+                Ok(()) => {
+                    Finding::warn(CHECK, "the store keeps an object whose checksum is wrong", UNGUARDED)
+                }
                 Err(error) => Finding::fail(CHECK, &error),
             },
             Ok(Err(failed)) if failed.error.http_status() == 400 => {
@@ -213,7 +212,10 @@ impl Exam<'_> {
             Ok(())
         };
         match within("an upload in parts", work).await {
-            Ok(()) => Finding::ok(CHECK, format!("a part of 5 MiB and the abort of its upload, in {}", shown(begun.elapsed()))),
+            Ok(()) => Finding::ok(
+                CHECK,
+                format!("a part of 5 MiB and the abort of its upload, in {}", shown(begun.elapsed())),
+            ),
             Err(error) => Finding::fail(CHECK, &error),
         }
     }
