@@ -13,5 +13,5 @@ fn place() -> Place {
     Place { store, rubbish: Box::new(strays) }
 }
 
-// Folders are what S3 does not have: a key may be the begin of another, and only hosts keep to the rule.
-seglift::store_conformance!(place; without folders);
+seglift::store_conformance!(place; of S3);
+seglift::store_conformance!(@ place, dropped_uploads_and_puts_leave_nothing);

@@ -10,10 +10,12 @@ use s3_support::{
 };
 use seglift::{
     Code, Error, Result,
+    config::Secret,
     store::{
         GetRange, ObjectStore,
         conformance::{block_on, bytes, key},
         open,
+        s3::Sse,
     },
 };
 use std::{sync::Arc, time::Instant};
@@ -190,6 +192,48 @@ fn a_deleted_and_an_archived_object_say_what_they_are() {
     assert!(error.code() == Code::Archived && error.message().contains("RestoreObject"), "{error}");
 }
 
+#[test]
+fn a_request_counts_among_those_that_run_until_its_last_byte() {
+    let server = Scripted::always(Answer::part(0, 1_000_000, &bytes(3, 900_000)));
+    let mut options = server.options();
+    options.s3.options.concurrency = 1;
+    let store = open("s3://bucket/tier", &options).unwrap();
+    block_on(async {
+        let k = key("k");
+        let get = || store.get(&k, GetRange::Range(0..900_000));
+        let mut first = get().await.unwrap().body;
+        let first_piece = first.next().await.unwrap().unwrap();
+        assert!(
+            tokio::time::timeout(PATIENCE, get()).await.is_err(),
+            "a second request ran beside the first"
+        );
+        let mut left = 900_000 - first_piece.len();
+        while left > 0 {
+            left -= first.next().await.unwrap().unwrap().len();
+        }
+        get().await.unwrap();
+    });
+}
+
+#[test]
+fn a_customers_key_goes_along_with_each_read() {
+    let server = Scripted::start(|_, request| match request.method.as_str() {
+        "HEAD" => Answer::new(200).header("Content-Length", "10").header("Last-Modified", DATE),
+        _ => Answer::part(0, 10, b"0123456789"),
+    });
+    let mut options = server.options();
+    let base64 = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    options.s3.options.sse = Sse::Customer { key: Secret::new(base64) };
+    let store = open("s3://bucket/tier", &options).unwrap();
+    block_on(store.head(&key("k"))).unwrap();
+    read(&store, GetRange::Range(0..10)).unwrap();
+    for request in server.seen() {
+        assert_eq!(request.header("x-amz-server-side-encryption-customer-algorithm"), "AES256");
+        assert_eq!(request.header("x-amz-server-side-encryption-customer-key"), base64);
+        assert!(!request.header("x-amz-server-side-encryption-customer-key-md5").is_empty());
+    }
+}
+
 // Looking.
 
 #[test]
@@ -313,7 +357,7 @@ fn a_page_of_what_is_not_ours_is_passed_over() {
     assert_eq!(list(&server, 10).unwrap(), ["c", "f"]);
     assert_eq!(server.seen().len(), 3);
     let first = &server.seen()[0].target;
-    assert!(first.contains("prefix=tier%2F") && first.contains("max-keys=10"), "{first}");
+    assert!(first.contains("prefix=tier%2F") && first.contains("max-keys=11"), "{first}");
 }
 
 #[test]

@@ -245,6 +245,11 @@ async fn read(socket: &mut TcpStream) -> Option<Request> {
             break at + 4;
         }
         match socket.read(&mut piece).await {
+            // A handshake of TLS; servers of plain HTTP answer so.
+            Ok(n) if n > 0 && bytes.is_empty() && piece[0] == 22 => {
+                socket.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.ok()?;
+                return None;
+            }
             Ok(n) if n > 0 => bytes.extend_from_slice(&piece[..n]),
             _ => return None,
         }

@@ -180,7 +180,7 @@ impl S3Store {
             endpoint: self.connection.endpoint().to_owned(),
             key: key.clone(),
             limit: self.options.attempt_timeout,
-            _permit: permit,
+            permit: Some(permit),
         };
         Ok(Get { object_len, range: wanted, body: body.into_stream() })
     }
@@ -248,6 +248,10 @@ fn header(range: &GetRange) -> String {
 
 /// The length of the object and the bytes that follow, of `bytes 0-9/100`.
 fn content_range(text: &str) -> Option<(u64, Range<u64>)> {
+    // MinIO's way to give the last bytes of an empty object.
+    if text.trim() == "bytes 0--1/0" {
+        return Some((0, 0..0));
+    }
     let (range, len) = text.trim().strip_prefix("bytes ")?.trim_start().split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let number =
@@ -298,8 +302,8 @@ struct Arrival {
     endpoint: String,
     key: Key,
     limit: Duration,
-    /// The request runs until here.
-    _permit: OwnedSemaphorePermit,
+    /// The place among the requests that run at a time, until the last byte is here.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
@@ -342,6 +346,9 @@ impl Arrival {
             }
             let len = self.left.min(PIECE as u64).min(self.rest.len() as u64);
             self.left -= len;
+            if self.left == 0 {
+                self.permit = None;
+            }
             return Ok(Some(self.rest.split_to(len as usize)));
         }
     }
@@ -376,6 +383,7 @@ mod tests {
     fn a_content_range_is_read_exactly_or_not_at_all() {
         assert_eq!(content_range("bytes 0-9/100"), Some((100, 0..10)));
         assert_eq!(content_range("bytes 99-99/100"), Some((100, 99..100)));
+        assert_eq!(content_range("bytes 0--1/0"), Some((0, 0..0)));
         for bad in [
             "",
             "bytes",

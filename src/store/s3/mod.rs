@@ -26,6 +26,7 @@ mod place;
 mod probe;
 mod put;
 mod upload;
+mod xml;
 
 pub use credentials::Provided;
 pub use http::HttpClients;

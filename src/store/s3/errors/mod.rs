@@ -1,6 +1,6 @@
 //! What an answer of S3 means: the only place that knows statuses and service codes.
 //!
-//! Invariant: `NOT_FOUND` only where the service says that this object is not there. A missing bucket, a 404
+//! Invariant: `NOT_FOUND` only where the service says that this object (or upload) is not there. A missing bucket, a 404
 //! of some web server, an empty answer and a 403 are other errors, because a host drops data on `NOT_FOUND`.
 //!
 //! A message says what was tried and where, what the service said, what to do, and ends as Amazon's own SDK
@@ -44,6 +44,10 @@ pub(super) enum Action {
     Abort,
     /// GetBucketLifecycleConfiguration.
     Rules,
+    /// ListMultipartUploads.
+    Uploads,
+    /// ListParts.
+    Parts,
 }
 
 impl Action {
@@ -69,6 +73,8 @@ impl Action {
             Action::Commit => "commit",
             Action::Abort => "abort the upload of",
             Action::Rules => "read the lifecycle rules of",
+            Action::Uploads => "list the unfinished uploads of",
+            Action::Parts => "list the parts of the upload of",
         }
     }
 
@@ -82,6 +88,8 @@ impl Action {
             Action::Put | Action::Begin | Action::Part | Action::Commit => "s3:PutObject",
             Action::Abort => "s3:AbortMultipartUpload",
             Action::Rules => "s3:GetLifecycleConfiguration",
+            Action::Uploads => "s3:ListBucketMultipartUploads",
+            Action::Parts => "s3:ListMultipartUploadParts",
         }
     }
 
@@ -98,6 +106,8 @@ impl Action {
             Action::Commit => "CompleteMultipartUpload",
             Action::Abort => "AbortMultipartUpload",
             Action::Rules => "GetBucketLifecycleConfiguration",
+            Action::Uploads => "ListMultipartUploads",
+            Action::Parts => "ListParts",
         }
     }
 }
