@@ -397,6 +397,7 @@ impl Driver {
     }
 }
 
+/// Whether a URI names a place in S3, or leaves that to the settings.
 fn is_s3(uri: &str) -> bool {
     uri.is_empty() || uri.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3"))
 }
@@ -419,13 +420,15 @@ impl<'a> Target<'a> {
     /// # Errors
     /// `INVALID_CONFIG` where settings, or settings and URI, contradict each other.
     pub fn new(engine: &Engine, uri: &str, config: &'a Config) -> Result<Target<'a>> {
-        // What AWS's own tools take from the environment holds for a host that loads none, too.
-        let config = match is_s3(uri) {
-            true => Cow::Owned(config.with_others_environment(std::env::vars_os())?),
-            false => Cow::Borrowed(config),
-        };
-        let settings = Arc::new(config.settings()?);
-        let uri = s3::complete_uri(uri, &settings.s3)?.unwrap_or_else(|| uri.to_owned());
+        let mut config = Cow::Borrowed(config);
+        let mut settings = config.settings()?;
+        if std::iter::once(uri).chain(settings.store_previous.iter().map(String::as_str)).any(is_s3) {
+            // What AWS's own tools take from the environment holds for a host that loads none, too.
+            config = Cow::Owned(config.with_others_environment(std::env::vars_os())?);
+            settings = config.settings()?;
+        }
+        let settings = Arc::new(settings);
+        let uri = s3::complete_uri(uri, &settings)?.unwrap_or_else(|| uri.to_owned());
         check_scheme(&uri, &settings)?;
         let region_given = config.given(config::Scope::Driver).any(|key| key == "s3.region");
         let options = OpenOptions {
