@@ -116,7 +116,7 @@ impl S3Store {
             .bucket(&self.place.bucket)
             .key(self.place.object_key(key))
             .range(header(range));
-        let sent = request.customize().interceptor(exchange.clone()).send();
+        let sent = self.attributes.on_get(request).customize().interceptor(exchange.clone()).send();
         let limit = self.options.attempt_timeout;
         match exchange.guard(limit, sent).await {
             Some(Ok(output)) => self.accepted(key, range, &exchange, output).map_err(Failed::Otherwise),
@@ -187,7 +187,7 @@ impl S3Store {
         let client = self.connection.client().await?;
         let exchange = Exchange::new(false);
         let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
-        let sent = request.customize().interceptor(exchange.clone()).send();
+        let sent = self.attributes.on_head(request).customize().interceptor(exchange.clone()).send();
         let head = match self.answer(Action::Head, Some(key), &exchange, sent).await {
             Ok(head) => head,
             Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
