@@ -92,6 +92,6 @@ async fn serve(listener: TcpListener, service: S3Service) {
 /// How to open stores at `endpoint` with these credentials.
 pub fn options(endpoint: &str, access: &str, secret: &str) -> OpenOptions {
     let mut s3 = S3Options { endpoint: Some(endpoint.into()), ..S3Options::default() };
-    s3.credentials.fixed = Some((access.into(), Secret::new(secret)));
+    s3.credentials.fixed = Some((Secret::new(access), Secret::new(secret)));
     OpenOptions { s3: Env { options: s3, ..Env::default() }, ..OpenOptions::default() }
 }
