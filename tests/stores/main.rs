@@ -4,6 +4,7 @@
 //! of scripts/test-servers.sh: `make test-stores` runs it. Without them it fails; it never skips.
 
 mod conformance;
+mod doctor;
 mod load;
 #[path = "../s3_support/servers.rs"]
 mod servers;
