@@ -248,7 +248,10 @@ pub(in crate::store) async fn list_and_read(
     }
     report(match listed {
         Ok(_) => Finding::ok("list", "allowed, though reading does not need it"),
-        Err(error) => Finding::skipped("list", format!("not allowed, and reading does not need it: {error}")),
+        Err(error) if error.code() == Code::PermissionDenied => {
+            Finding::skipped("list", "not allowed, and reading does not need it")
+        }
+        Err(error) => Finding::skipped("list", format!("reading does not need it, and it failed: {error}")),
     });
 }
 

@@ -128,6 +128,8 @@ async fn read_once(key: &Key, source: &dyn Body, hash: bool) -> Result<Option<St
     if got != source.len() {
         return Err(wrong_length(key, source.len(), got));
     }
+    // It was read and not sent.
+    source.not_kept();
     Ok(hash.then(|| sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
 }
 

@@ -83,11 +83,13 @@ impl S3Store {
             limit: self.options.attempt_timeout,
             signed: self.options.payload_signing,
             integrity,
+            encryption_shown: self.attributes.check_echo(echo!(begun)).is_ok(),
             conditional: abilities.conditional,
             loose: AtomicUsize::new(0),
             state: Mutex::default(),
         };
-        if let Err(e) = self.attributes.check_echo(echo!(begun)) {
+        let silent = begun.server_side_encryption().is_none() && begun.sse_customer_key_md5().is_none();
+        if !silent && let Err(e) = self.attributes.check_echo(echo!(begun)) {
             let _ = upload.abort().await;
             return Err(e);
         }
@@ -125,6 +127,8 @@ struct S3Upload {
     limit: Duration,
     signed: bool,
     integrity: Integrity,
+    /// Its begin showed the encryption that was asked for. MinIO says nothing then, and shows it with each part.
+    encryption_shown: bool,
     conditional: Conditional,
     /// Attempts at parts that began and whose answer did not come: they may still arrive.
     loose: AtomicUsize,
@@ -193,6 +197,9 @@ impl S3Upload {
         }
         let answer = outcome(answer, &sending, Action::Part, &self.at(), self.limit);
         let output = answer.map_err(|failed: Failed| failed.error)?;
+        if !self.encryption_shown {
+            self.attributes.check_echo(echo!(output))?;
+        }
         let odd = |why| errors::odd_answer(Action::Part, &self.at(), why);
         let etag = output.e_tag().filter(|etag| !etag.is_empty()).ok_or_else(|| odd("has no ETag"))?;
         let ours = match self.integrity {

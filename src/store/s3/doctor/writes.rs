@@ -11,7 +11,7 @@ use crate::{
     codec::checksum::Crc32c,
     error::{Code, Error, Result},
     store::{
-        Body, ByteStream, GetRange, Key, ObjectStore,
+        Body, ByteStream, GetRange, Key, ObjectStore, Upload,
         doctor::{Access, Finding, objects, objects::shown, within},
     },
 };
@@ -79,17 +79,8 @@ impl Exam<'_> {
         match within("deleting what is not there", self.may_remove()).await {
             Ok(true) => {}
             Ok(false) => {
-                let detail = "not proven: the credentials may not remove a probe again, so none is made";
-                let remedy = format!(
-                    "allow s3:DeleteObject for {}* only, as the policy does that seglift doctor --policy write prints",
-                    self.store.place.with_prefix(crate::store::doctor::PROBE)
-                );
-                let finding = match access {
-                    Access::Admin => Finding::fail("delete", &state(Code::PermissionDenied, detail)),
-                    _ => Finding::warn("write", detail, ""),
-                };
-                sheet.put(finding.remedy(remedy));
-                return Err("nothing may be removed again".into());
+                sheet.put(self.without_objects(access).await);
+                return Err("the credentials may remove nothing, and so nothing is made".into());
             }
             Err(error) => {
                 sheet.put(Finding::fail("delete", &error));
@@ -125,11 +116,38 @@ impl Exam<'_> {
         .await;
         sheet.put(self.checksums(abilities.integrity).await);
         sheet.put(trailers(abilities.integrity, self.store.options.payload_signing));
-        sheet.put(self.multipart().await);
+        sheet.put(self.multipart(access).await);
         sheet.put(self.encryption(seen));
         sheet.put(self.list(access).await);
         sheet.put(self.delete(access).await);
         Ok(())
+    }
+
+    /// What can be known of writing without an object: an upload that is begun and aborted.
+    async fn without_objects(&self, access: Access) -> Finding {
+        let probes = self.store.place.with_prefix(crate::store::doctor::PROBE);
+        let remedy = format!(
+            "allow s3:DeleteObject for {probes}* only, as the policy does that seglift doctor --policy write prints"
+        );
+        let work = async {
+            self.may_abort().await?;
+            // Not the store's own way, which asks once with an object what the store can do.
+            let (store, exchange) = (self.store, Exchange::new(false));
+            let request = store.connection.client().await?.create_multipart_upload();
+            let request = request.bucket(&store.place.bucket).key(store.place.object_key(&self.probe.key));
+            let request = store.attributes.on_begin(request, self.probe.info()).customize();
+            let request = request.interceptor(exchange.clone());
+            let begun = store.answer(Action::Begin, Some(&self.probe.key), &exchange, request.send()).await?;
+            self.abort(begun.upload_id().unwrap_or_default()).await
+        };
+        if let Err(error) = within("an upload without parts", work).await {
+            return Finding::fail("write", &error);
+        }
+        let detail = "an upload can be begun and aborted; no object was made, because the credentials could not remove it";
+        match access {
+            Access::Admin => Finding::fail("delete", &state(Code::PermissionDenied, detail)).remedy(remedy),
+            _ => Finding::warn("write", detail, remedy),
+        }
     }
 
     /// Which check a failed write belongs to.
@@ -198,40 +216,78 @@ impl Exam<'_> {
     }
 
     /// An upload with one part, as far as it can go without an object.
-    async fn multipart(&self) -> Finding {
+    async fn multipart(&self, access: Access) -> Finding {
         const CHECK: &str = "multipart";
         let begun = Instant::now();
         let work = async {
             self.may_abort().await?;
-            let upload: Arc<dyn crate::store::Upload> =
-                self.store.begin(&self.probe.key, self.probe.info()).await?.into();
+            let upload: Arc<dyn Upload> = self.store.begin(&self.probe.key, self.probe.info()).await?.into();
             *self.upload.lock() = Some(upload.clone());
             upload.put_part(0, 0, Arc::new(Zeros::new(PART))).await?;
+            let listed = match access {
+                Access::Admin => self.listed_uploads().await?,
+                _ => "",
+            };
             upload.abort().await?;
             *self.upload.lock() = None;
-            Ok(())
+            Ok(listed)
         };
         match within("an upload in parts", work).await {
-            Ok(()) => Finding::ok(
+            Ok(listed) => Finding::ok(
                 CHECK,
-                format!("a part of 5 MiB and the abort of its upload, in {}", shown(begun.elapsed())),
+                format!("a part of 5 MiB and the abort of its upload, in {}{listed}", shown(begun.elapsed())),
             ),
             Err(error) => Finding::fail(CHECK, &error),
         }
     }
 
+    /// Looks for the upload and its part as whoever cleans up does.
+    async fn listed_uploads(&self) -> Result<&'static str> {
+        const LISTED: &str = "; it and its part are listed";
+        const NOT: &str =
+            "; the store does not list uploads, so only a lifecycle rule can remove those that were left";
+        let store = self.store;
+        let (bucket, name) = (&store.place.bucket, store.place.object_key(&self.probe.key));
+        let exchange = Exchange::new(false);
+        // MinIO lists the uploads of a whole key only.
+        let request = store.connection.client().await?.list_multipart_uploads().bucket(bucket).prefix(&name);
+        let request = request.customize().interceptor(exchange.clone());
+        let uploads = match store.answer(Action::Uploads, None, &exchange, request.send()).await {
+            Ok(page) => page,
+            Err(error) if matches!(error.http_status(), 405 | 501) => return Ok(NOT),
+            Err(error) => return Err(error),
+        };
+        let Some(upload) = uploads.uploads().iter().find(|upload| upload.key() == Some(name.as_str())) else {
+            return Ok(NOT);
+        };
+        let exchange = Exchange::new(false);
+        let request = store.connection.client().await?.list_parts().bucket(bucket).key(&name);
+        let request = request.set_upload_id(upload.upload_id().map(str::to_owned));
+        let request = request.customize().interceptor(exchange.clone());
+        let parts = store.answer(Action::Parts, Some(&self.probe.key), &exchange, request.send()).await?;
+        match parts.parts().iter().any(|part| part.size() == Some(PART as i64)) {
+            true => Ok(LISTED),
+            false => {
+                Err(state(Code::Unavailable, "the store took a part and does not list it; look at its log"))
+            }
+        }
+    }
+
     /// Aborts an upload that there is not, so that none is begun which could not be aborted.
     async fn may_abort(&self) -> Result<()> {
-        let (store, exchange) = (self.store, Exchange::new(false));
-        let request = store.connection.client().await?.abort_multipart_upload();
-        let request = request.bucket(&store.place.bucket).key(store.place.object_key(&self.probe.key));
         // Stores tell an id that cannot be from one that is not known; this one can be in all of them.
-        let request = request.upload_id(uuid::Uuid::new_v4().to_string());
-        let request = request.customize().interceptor(exchange.clone());
-        match store.answer(Action::Abort, Some(&self.probe.key), &exchange, request.send()).await {
+        match self.abort(&uuid::Uuid::new_v4().to_string()).await {
             Err(error) if error.code() == Code::PermissionDenied => Err(error),
             _ => Ok(()),
         }
+    }
+
+    async fn abort(&self, id: &str) -> Result<()> {
+        let (store, exchange) = (self.store, Exchange::new(false));
+        let request = store.connection.client().await?.abort_multipart_upload();
+        let request = request.bucket(&store.place.bucket).key(store.place.object_key(&self.probe.key));
+        let request = request.upload_id(id).customize().interceptor(exchange.clone());
+        store.answer(Action::Abort, Some(&self.probe.key), &exchange, request.send()).await.map(drop)
     }
 
     /// Whether the object is encrypted as the settings say.

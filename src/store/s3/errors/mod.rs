@@ -44,6 +44,10 @@ pub(super) enum Action {
     Abort,
     /// GetBucketLifecycleConfiguration.
     Rules,
+    /// ListMultipartUploads.
+    Uploads,
+    /// ListParts.
+    Parts,
 }
 
 impl Action {
@@ -64,6 +68,8 @@ impl Action {
             Action::Commit => "commit",
             Action::Abort => "abort the upload of",
             Action::Rules => "read the lifecycle rules of",
+            Action::Uploads => "list the unfinished uploads of",
+            Action::Parts => "list the parts of the upload of",
         }
     }
 
@@ -77,6 +83,8 @@ impl Action {
             Action::Put | Action::Begin | Action::Part | Action::Commit => "s3:PutObject",
             Action::Abort => "s3:AbortMultipartUpload",
             Action::Rules => "s3:GetLifecycleConfiguration",
+            Action::Uploads => "s3:ListBucketMultipartUploads",
+            Action::Parts => "s3:ListMultipartUploadParts",
         }
     }
 
@@ -93,6 +101,8 @@ impl Action {
             Action::Commit => "CompleteMultipartUpload",
             Action::Abort => "AbortMultipartUpload",
             Action::Rules => "GetBucketLifecycleConfiguration",
+            Action::Uploads => "ListMultipartUploads",
+            Action::Parts => "ListParts",
         }
     }
 }
