@@ -61,6 +61,11 @@ impl<T> Parts<T> {
         Ok(end)
     }
 
+    /// The contents in order, to be looked at.
+    pub(super) fn contents(&self) -> impl Iterator<Item = &T> {
+        self.0.values().map(|part| &part.content)
+    }
+
     /// The contents in order.
     pub(super) fn into_contents(self) -> impl Iterator<Item = (u64, T)> {
         self.0.into_values().map(|part| (part.offset, part.content))
