@@ -21,6 +21,7 @@ use crate::{
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
+    borrow::Cow,
     future::Future,
     sync::Arc,
     time::{Duration, Instant},
@@ -80,14 +81,8 @@ impl Driver {
     /// `INVALID_ARGUMENT` for a URI that cannot be, `INVALID_CONFIG`, and what the store says if it cannot be opened.
     pub fn open(engine: &Engine, uri: &str, config: &Config) -> Result<Driver> {
         engine.check_fork()?;
-        // What AWS's own tools take from the environment holds for a host that loads none, too.
-        let s3 = is_s3(uri).then(|| config.with_others_environment(std::env::vars_os())).transpose()?;
-        let config = s3.as_ref().unwrap_or(config);
-        let settings = Arc::new(config.settings()?);
-        let completed = s3::complete_uri(uri, &settings.s3)?;
-        let uri = completed.as_deref().unwrap_or(uri);
-        let options = open_options(engine, config, &settings);
-        check_scheme(uri, &settings)?;
+        let Target { uri, config, settings, options } = Target::new(engine, uri, config)?;
+        let (uri, config) = (uri.as_str(), &*config);
         let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
             // Counted within the retries: each attempt by itself.
             let counted = MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone());
@@ -421,16 +416,43 @@ fn is_s3(uri: &str) -> bool {
     uri.is_empty() || uri.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3"))
 }
 
-fn open_options(engine: &Engine, config: &Config, settings: &Settings) -> OpenOptions {
-    let region_given = config.given(config::Scope::Driver).any(|key| key == "s3.region");
-    OpenOptions {
-        fsync: settings.file_fsync,
-        s3: s3::Env {
-            options: s3::S3Options::new(settings, region_given),
-            http: engine.extension(|_| s3::HttpClients::default()),
-            engine: Some(engine.clone()),
-        },
-        ..OpenOptions::default()
+/// What a URI and settings mean together: the store that a driver would open.
+pub struct Target<'a> {
+    /// The URI, completed from the settings where it names no bucket.
+    pub uri: String,
+    /// The configuration, with what AWS's own tools take from the environment.
+    pub config: Cow<'a, Config>,
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// How the store is to be opened.
+    pub options: OpenOptions,
+}
+
+impl<'a> Target<'a> {
+    /// Reads the environment and asks nobody.
+    ///
+    /// # Errors
+    /// `INVALID_CONFIG` where settings, or settings and URI, contradict each other.
+    pub fn new(engine: &Engine, uri: &str, config: &'a Config) -> Result<Target<'a>> {
+        // What AWS's own tools take from the environment holds for a host that loads none, too.
+        let config = match is_s3(uri) {
+            true => Cow::Owned(config.with_others_environment(std::env::vars_os())?),
+            false => Cow::Borrowed(config),
+        };
+        let settings = Arc::new(config.settings()?);
+        let uri = s3::complete_uri(uri, &settings.s3)?.unwrap_or_else(|| uri.to_owned());
+        check_scheme(&uri, &settings)?;
+        let region_given = config.given(config::Scope::Driver).any(|key| key == "s3.region");
+        let options = OpenOptions {
+            fsync: settings.file_fsync,
+            s3: s3::Env {
+                options: s3::S3Options::new(&settings, region_given),
+                http: engine.extension(|_| s3::HttpClients::default()),
+                engine: Some(engine.clone()),
+            },
+            ..OpenOptions::default()
+        };
+        Ok(Target { uri, config, settings, options })
     }
 }
 

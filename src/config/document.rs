@@ -16,7 +16,8 @@ A setting is a key and a text. It comes from, the first that has it wins:
    keys may carry the prefix `seglift.`, behind which an unknown one is an error; the broker's other keys are ignored
    and listed;
 3. the environment: `SEGLIFT_` and the key in capitals, dots as underscores: `SEGLIFT_UPLOAD_PART_SIZE`;
-4. the default.
+4. for `s3://` the variables of AWS's own tools, as listed below, whether or not the host passes its environment on;
+5. the default.
 
 Within one of these, the last one given wins. `seglift config` prints every setting with its value and where that came from.
 
@@ -65,11 +66,35 @@ pub fn document() -> String {
             let _ = writeln!(out, "| `{}` | `{}` | {unit} | {empty} | {least} |", alias.name, property.key);
         }
     }
+    variables(&mut out);
     out.push_str("\n## Accepted without effect\n\n");
     for (name, reason) in WITHOUT_EFFECT {
         let _ = writeln!(out, "- `{name}`: {reason}.");
     }
     out
+}
+
+fn variables(out: &mut String) {
+    out.push_str(
+        "\n## Variables of AWS's tools\n\n\
+         The first that is set and not empty counts, behind everything of the above.\n\n\
+         | variable | means | values |\n|---|---|---|\n",
+    );
+    for property in PROPERTIES {
+        for variable in property.variables {
+            let words: Vec<String> =
+                variable.words.iter().map(|(theirs, ours)| format!("`{theirs}` is `{ours}`")).collect();
+            let _ = writeln!(out, "| `{}` | `{}` | {} |", variable.name, property.key, words.join(", "));
+        }
+    }
+    out.push_str(
+        "\nCredentials come, where no setting gives them, from the first of these that has some, as in AWS's own tools:\n\
+         `AWS_ACCESS_KEY_ID` with `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN` (with `store.driver=S3` also Pulsar's\n\
+         `ACCESS_KEY_ID` with `ACCESS_KEY_SECRET`); the profile that `AWS_PROFILE` names (keys, `source_profile`, SSO,\n\
+         `credential_process`); `AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`; the container's endpoint (ECS, EKS pod\n\
+         identity); the instance's metadata service (IMDSv2). They are renewed before they expire. Proxies come from\n\
+         `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; `AWS_ENDPOINT_URL_STS` names another security token service.\n",
+    );
 }
 
 fn row(out: &mut String, property: &Property) {

@@ -27,6 +27,7 @@ pub use choice::{CacheVerify, CodecName, S3Encryption, S3Probe, S3Style, StoreDr
 pub use document::document;
 pub use secret::Secret;
 pub use table::{Alias, PROPERTIES, Preset, Property, S3Settings, Scope, Settings};
+pub(crate) use value::parse_address;
 pub use value::{GIB, KIB, Kind, MIB, TIB, Value};
 
 use crate::{Code, Error, Result};

@@ -296,7 +296,8 @@ fn parse_item(item: &str) -> Result<String, String> {
     }
 }
 
-fn parse_address(text: &str) -> Result<String, String> {
+/// Reads the address of a service; see [`Kind::Address`]. The error says what is wrong, without the text.
+pub(crate) fn parse_address(text: &str) -> Result<String, String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let known = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     if text.is_empty() {
@@ -311,6 +312,12 @@ fn parse_address(text: &str) -> Result<String, String> {
     if rest.is_empty() || rest.starts_with(['/', ':']) {
         return Err("it names no host".into());
     }
+    let authority = rest.split('/').next().unwrap_or_default();
+    if let Some((_, port)) = authority.rsplit_once(':').filter(|_| !authority.ends_with(']'))
+        && port.parse::<u16>().is_err()
+    {
+        return Err("its port is no number up to 65535".into());
+    }
     if rest.contains(|c: char| c.is_whitespace() || c.is_control() || "?#\\\"<>".contains(c)) {
         return Err("it has a character that no address of a service has".into());
     }
@@ -320,19 +327,27 @@ fn parse_address(text: &str) -> Result<String, String> {
 const NO_CREDENTIALS: &str = "it holds a user or a password; give credentials in settings of their own";
 
 /// Where in a URI its user and password stand.
-fn user_info(text: &str) -> Option<std::ops::Range<usize>> {
-    let start = text.find("://")? + 3;
-    let end = text[start..].find(['/', '?', '#']).map_or(text.len(), |end| start + end);
-    // The last one: a password may hold an unescaped @ by mistake.
-    text[start..end].rfind('@').map(|at| start..start + at)
+fn user_info(uri: &str) -> Option<std::ops::Range<usize>> {
+    let start = uri.find("://")? + 3;
+    let rest = &uri[start..];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    // The last @: a password may hold one by mistake.
+    if let Some(at) = authority.rfind('@') {
+        return Some(start..start + at);
+    }
+    // And it may hold a slash, as Amazon's do: then what looks like a port is no number.
+    let (_, port) = authority.rsplit_once(':')?;
+    let at = rest.rfind('@').filter(|_| !port.bytes().all(|c| c.is_ascii_digit()))?;
+    Some(start..start + at)
 }
 
-/// `text` as a message may show it: what looks like the credentials in a URI is hidden.
+/// `text`, URIs perhaps, as a message may show it: what looks like credentials in them is hidden.
 pub(super) fn shown(text: &str) -> String {
-    match user_info(text) {
-        Some(secret) => format!("{}(hidden){}", &text[..secret.start], shown(&text[secret.end..])),
-        None => text.to_string(),
-    }
+    let shown = |uri: &str| match user_info(uri) {
+        Some(secret) => format!("{}(hidden){}", &uri[..secret.start], &uri[secret.end..]),
+        None => uri.to_string(),
+    };
+    text.split(';').map(shown).collect::<Vec<_>>().join(";")
 }
 
 #[cfg(test)]
@@ -438,8 +453,15 @@ mod tests {
     fn credentials_in_a_uri_are_refused_in_a_list_and_hidden_in_a_message() {
         assert!(Kind::List.parse("s3://a;s3://AKIA:hunter2@b", None).is_err());
         assert!(Kind::List.parse("s3://a/x@y;s3://b?endpoint=h", None).is_ok());
-        assert_eq!(shown("s3://AKIA:hunt/er"), "s3://AKIA:hunt/er");
-        assert_eq!(shown("s3://k:hunter2@a;s3://k:p@ss@b/c@d"), "s3://(hidden)@a;s3://(hidden)@b/c@d");
+        assert!(Kind::List.parse("s3://AKIA:hun/ter2@b", None).is_err());
+        for plain in ["s3://a/x@y", "http://h:90/x@y", "a;b", "1MiB", "://@".trim_end_matches('@')] {
+            assert_eq!(shown(plain), plain);
+        }
+        assert_eq!(
+            shown("s3://a;s3://k:hunter2@b;s3://k:p@ss@b/c@d"),
+            "s3://a;s3://(hidden)@b;s3://(hidden)@b/c@d"
+        );
+        assert_eq!(shown("s3://AKIA:hun/ter2@b"), "s3://(hidden)@b");
     }
 
     #[test]

@@ -166,9 +166,11 @@ impl Op {
     /// How far it is.
     pub fn snapshot(&self) -> Progress {
         let age = self.0.started.elapsed();
+        let total = self.0.total.load(Relaxed);
         Progress {
-            bytes_done: self.0.done.load(Relaxed),
-            bytes_total: self.0.total.load(Relaxed),
+            // What is sent again is moved again, but nobody wants to hear of 120 %.
+            bytes_done: self.0.done.load(Relaxed).min(if total == 0 { u64::MAX } else { total }),
+            bytes_total: total,
             age,
             idle: age.saturating_sub(Duration::from_millis(self.0.moved_ms.load(Relaxed))),
             queued: !self.0.running.load(Relaxed),

@@ -104,6 +104,8 @@ metrics! {
     store_bytes: Per<Direction, Counter> = "seglift_store_bytes_total", "bytes", Stable;
     /// Requests to stores that were sent again after a failure; each is in the requests as well.
     store_retries: Per<Request, Counter> = "seglift_store_retries_total", "requests", Stable;
+    /// Uploads that a store had lost, so that the whole of them was begun again.
+    upload_restarts: Counter = "seglift_upload_restarts_total", "uploads", Stable;
     /// Stores whose breaker is not closed: they have been failing, and requests are held back.
     breakers_open: Gauge = "seglift_store_breakers_open", "stores", Stable;
     /// Changes of a store's breaker, by what it changed to.

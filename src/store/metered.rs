@@ -102,6 +102,10 @@ impl ObjectStore for MeteredStore {
         self.inner.capabilities()
     }
 
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        self.inner.learn()
+    }
+
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
         let counted = Counted::new(&self.metrics, Request::Put);
         self.metrics.store_bytes.of(Direction::Up).add(body.len());

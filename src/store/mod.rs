@@ -210,8 +210,15 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// the same text, since receipts carry its fingerprint.
     fn uri(&self) -> &str;
 
-    /// What this store can do.
+    /// What this store can do, as far as it is known: see [`learn`](ObjectStore::learn).
     fn capabilities(&self) -> Capabilities;
+
+    /// Finds out by asking what [`capabilities`](ObjectStore::capabilities) cannot know before, and whether the
+    /// store can be used as the settings demand. Cheap after the first time that ended well; what failed is
+    /// tried again by the next call. Writers call it before they rely on the capabilities.
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 
     /// Creates the object in one request, only if the key is free.
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit>;
@@ -288,12 +295,14 @@ pub trait ObjectStore: Send + Sync + 'static {
 /// goes at once (files, memory) is the store's.
 pub trait Upload: Send + Sync {
     /// Stores part `number` (from 0), which begins at `offset` of the object. Parts may come in any order
-    /// and at once; sending one again replaces it. All parts but the last are equally long.
+    /// and at once; sending one again replaces it. All parts but the last are equally long. `NOT_FOUND`: the store
+    /// has lost the upload, and only a whole new one can help.
     fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>>;
 
     /// Makes the object of the parts 0..n (n > 0) visible, durable, and only if the key is free. A missing
     /// part is `NotDone`. After `Done` and `Exists` the answer stays; whether another try can follow
-    /// `NotDone` is the store's, and a whole new upload always can.
+    /// `NotDone` is the store's, and a whole new upload always can. `NotDone` with `NOT_FOUND` (the store has lost
+    /// the upload) or `BUSY` (it met another request for the key) says that nothing else can.
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
 
     /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.

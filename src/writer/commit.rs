@@ -4,7 +4,7 @@
 //!            send the commit
 //!   Done ──────────► committed
 //!   Exists ────────► look: ours ► committed   same content ► success, existed   other ► ALREADY_EXISTS
-//!   NotDone ───────► first answer: not committed.  After an unknown one: as that
+//!   NotDone ───────► first answer: not committed (the upload gone: begun again).  After an unknown one: as that
 //!   Unknown ───────► look: ours ► committed   other ► as above   nothing ► send it again
 //!   no answer within the stall limit ► as unknown
 //!   deadline ──────► OUTCOME_UNKNOWN
@@ -18,7 +18,7 @@
 //! it means settle, not undo. Sending a commit again is harmless, because it creates only if the key is free
 //! and what it creates carries our UUID.
 
-use super::segment::IfExists;
+use super::{segment::IfExists, upload::Ended};
 use crate::{
     engine::Op,
     error::{Code, Error, Result},
@@ -121,60 +121,69 @@ impl Body for Watched {
 
 impl Commitment<'_> {
     /// Commits and settles. An error other than `OUTCOME_UNKNOWN` means: certainly not committed.
-    pub async fn settle(&self, op: &Op, pending: &Pending) -> Result<Settled> {
+    pub async fn settle(&self, op: &Op, pending: &Pending) -> Result<Settled, Ended> {
+        // A store that was asked before knows at once.
+        op.stage("learn what the store can do");
+        op.guard(self.store.learn()).await?;
         if !self.store.capabilities().atomic_create {
             op.stage("look before the commit");
             if let Some(there) = op.guard(look(self.store, self.key)).await? {
-                return self.taken(op, there).await;
+                return Ok(self.taken(op, there).await?);
             }
         }
         op.stage("commit");
         op.commit_sent();
         let settled = self.settle_sent(op, pending).await;
-        if !matches!(&settled, Err(e) if e.code() == Code::OutcomeUnknown) {
+        if !matches!(&settled, Err(Ended::Failed(e)) if e.code() == Code::OutcomeUnknown) {
             op.commit_settled();
         }
         settled
     }
 
-    async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled> {
+    async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled, Ended> {
         let mut uncertain: Option<Error> = None;
         let (mut pause, mut unreadable) = (PAUSE.0, 0);
         loop {
             let answer = match self.send(op, pending, uncertain.is_some()).await {
                 Ok(answer) => answer,
-                Err(NotSent(e)) if uncertain.is_none() => return Err(e),
-                Err(NotSent(e)) => return Err(self.unknown(uncertain.unwrap_or(e))),
+                Err(NotSent(e)) if uncertain.is_none() => return Err(e.into()),
+                Err(NotSent(e)) => return Err(self.unknown(uncertain.unwrap_or(e)).into()),
             };
             match answer {
                 Commit::Done if self.store.capabilities().atomic_create => return Ok(Settled::Committed),
-                Commit::NotDone(e) if uncertain.is_none() => return Err(e),
+                Commit::NotDone(e) if uncertain.is_none() => {
+                    return Err(match pending {
+                        Pending::Upload(_) => Ended::of_upload(e),
+                        Pending::Put(_) => e.into(),
+                    });
+                }
                 Commit::Done | Commit::Exists | Commit::NotDone(_) | Commit::Unknown(_) => {}
             }
             op.stage("settle");
             let looked = op.guard_uncancelled(look(self.store, self.key)).await;
             match (looked, answer) {
-                (Ok(Some(there)), _) => return self.taken(op, there).await,
+                (Ok(Some(there)), _) => return Ok(self.taken(op, there).await?),
                 // This request did nothing and the next one would not either; an earlier one may yet.
-                (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e)),
+                (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e).into()),
                 (Ok(None), Commit::NotDone(e) | Commit::Unknown(e)) => uncertain = Some(e),
                 (Ok(None), Commit::Done) => {
                     return Err(Error::new(
                         Code::AlreadyExists,
                         "the commit succeeded, but the object is gone: another writer replaced and deleted it",
-                    ));
+                    )
+                    .into());
                 }
                 // Whoever held the key deleted it between the two answers: try again.
                 (Ok(None), Commit::Exists) => {}
                 // The key was taken before us, by what is not ours. (Had a request been lost, it could be ours and damaged.)
                 (Err(e), Commit::Exists) if uncertain.is_none() && e.code() == Code::AlreadyExists => {
-                    return Err(e);
+                    return Err(e.into());
                 }
                 (Err(e), _) => {
                     // Otherwise it may be ours, damaged on the way here (looks again) or for good (gives up).
                     unreadable += u32::from(e.code() == Code::AlreadyExists);
                     if unreadable == UNREADABLE || op.remaining().is_zero() {
-                        return Err(self.unknown(e));
+                        return Err(self.unknown(e).into());
                     }
                     uncertain = Some(e);
                 }
@@ -184,7 +193,7 @@ impl Commitment<'_> {
                 Ok(())
             });
             if let Err(e) = slept.await {
-                return Err(self.unknown(uncertain.unwrap_or(e)));
+                return Err(self.unknown(uncertain.unwrap_or(e)).into());
             }
             pause = (pause * 2).min(PAUSE.1);
             op.stage("commit again");

@@ -101,7 +101,7 @@ impl Shared {
         let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(ready(Ok(tail.clone()))) };
         let receipt = self.ctx.commit(op, &target, id, pending, if_exists, &tail).await;
         drop(memory);
-        receipt
+        Ok(receipt?)
     }
 }
 

@@ -36,7 +36,7 @@ pub use stream::{OnWritable, Record, Writer};
 use self::{
     commit::{Commitment, Pending, Settled},
     seal::About,
-    upload::Target,
+    upload::{Ended, Target},
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -132,7 +132,7 @@ impl Context {
         pending: Pending,
         if_exists: IfExists,
         tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
-    ) -> Result<Receipt> {
+    ) -> Result<Receipt, Ended> {
         let commitment = Commitment {
             store: target.store.as_ref(),
             key: &target.key,
@@ -153,11 +153,11 @@ impl Context {
                 target.abort(pending).await;
                 Ok(self.receipt(&target.key, &there, true))
             }
-            Err(e) => {
-                if e.code() != Code::OutcomeUnknown {
+            Err(ended) => {
+                if !matches!(&ended, Ended::Failed(e) if e.code() == Code::OutcomeUnknown) {
                     target.abort(pending).await;
                 }
-                Err(e)
+                Err(ended)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{
     Context,
-    commit::{already_exists, look},
+    commit::{Pending, already_exists, look},
     encode::Encoder,
     outlet::{self, Inlet, Outlet},
     parts::Cutter,
@@ -11,17 +11,21 @@ use super::{
     segment::{IfExists, Receipt, Segment},
     source::{OpenSource, load_attachment, measure},
     streamed::{SharedPart, Streamed, checksums_of},
-    upload::{Item, Target},
+    upload::{Ended, Item, Target},
 };
 use crate::{
     codec::Codec,
     engine::{Class, Op},
     error::{Code, Error, Result},
     object::{Mode, ObjectId, Tail},
-    store::Key,
+    store::{BoxFuture, Key},
 };
 use futures_util::stream;
-use std::{future::ready, sync::Arc};
+use std::{
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What a compressor needs beside the block: zstd's tables at low levels, and the frame.
 pub(super) const COMPRESSOR: u64 = 2 << 20;
@@ -43,6 +47,9 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     let block_size = ctx.block_size(codec);
     // What a sparse file claims to be must not overflow: it is refused by the budget.
     let attached = attachments.iter().fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
+    // Before anything is read: a store that cannot be used as the settings demand says so here.
+    op.stage("learn what the store can do");
+    op.guard(ctx.store.learn()).await?;
     let caps = ctx.store.capabilities();
     let most = most_stored(source.len(), block_size.into(), attached, codec);
     let settings = &ctx.settings;
@@ -78,6 +85,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     }
 
     let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, Some(source.len())), key };
+    let sending = Sending { ctx: &ctx, op: &op, target: &target, id, if_exists };
     match codec {
         Codec::None => {
             let suffix_len = seal.suffix_len(source.len())?;
@@ -89,43 +97,112 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
                 ctx.engine.pool().clone(),
                 op.clone(),
             )?;
-            let count = streamed.parts();
-            let parts = stream::iter((0..count).map(|number| {
-                let (offset, body) = streamed.part(number);
-                Ok(Item {
-                    number,
-                    offset,
-                    body: Arc::new(SharedPart(body)),
-                    last: number + 1 == count,
-                    hold: None,
-                })
-            }));
-            let pending = target.send(&op, plan.concurrency, parts).await?;
-            ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(streamed.tail())).await
+            sending.until_done(|| sending.streamed(&streamed, &plan)).await
         }
         Codec::Zstd => {
-            let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
-            let encoder = Encoder::new(seal, cutter)?;
-            let (outlet, inlet) = outlet::channel(plan.slots);
-            let runtime = tokio::runtime::Handle::current();
-            let encoding =
-                tokio::task::spawn_blocking(move || encode(source, block_size, encoder, outlet, &runtime));
-            let sent = target.send(&op, plan.concurrency, inlet.items()).await;
-            let encoded = op.guard_deadline_only(async { encoding.await.map_err(ended_early) });
-            match (sent, encoded.await) {
-                // The encoder's own error is the cause, the uploader's its echo.
-                (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e),
-                (Err(e), _) => Err(e),
-                (Ok(pending), Ok(Ok(tail))) => {
-                    ctx.commit(&op, &target, id, pending, if_exists, &|| Box::pin(ready(Ok(tail.clone()))))
-                        .await
-                }
-                (Ok(pending), Ok(Err(e)) | Err(e)) => {
-                    target.abort(pending).await;
-                    Err(e)
-                }
+            let source = Arc::new(source);
+            sending.until_done(|| sending.encoded(&source, &seal, block_size, &plan)).await
+        }
+    }
+}
+
+/// How often an upload that the store has lost is begun again: once for a look-alike that forgets them when it
+/// restarts, and a few times for writers that meet at one key.
+const RESTARTS: u32 = 3;
+/// The pause before that; it doubles.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+
+/// A segment on its way to where it goes.
+struct Sending<'a> {
+    ctx: &'a Arc<Context>,
+    op: &'a Op,
+    target: &'a Target,
+    id: ObjectId,
+    if_exists: IfExists,
+}
+
+impl Sending<'_> {
+    /// Sends the whole segment, again if its upload is gone: its source can be read again.
+    async fn until_done<F>(&self, send: impl Fn() -> F) -> Result<Receipt>
+    where
+        F: Future<Output = Result<Receipt, Ended>>,
+    {
+        let mut pause = RESTART_PAUSE;
+        for _ in 0..RESTARTS {
+            let lost = match send().await {
+                Err(Ended::Gone(lost)) => lost,
+                ended => return Ok(ended?),
+            };
+            self.note_lost(&lost);
+            self.op.stage("begin the upload again");
+            let slept = async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            };
+            self.op.guard(slept).await?;
+            pause *= 2;
+        }
+        Ok(send().await?)
+    }
+
+    fn note_lost(&self, lost: &Error) {
+        self.ctx.engine.metrics().upload_restarts.add(1);
+        let log = self.ctx.engine.log();
+        log.warn(
+            "writer",
+            "the store has lost an upload: begun again",
+            &[("key", &self.target.key), ("error", lost)],
+        );
+        self.op.patience().note(lost);
+    }
+
+    /// Once, without a codec.
+    async fn streamed(&self, streamed: &Arc<Streamed>, plan: &Plan) -> Result<Receipt, Ended> {
+        let count = streamed.parts();
+        let parts = stream::iter((0..count).map(|number| {
+            let (offset, body) = streamed.part(number);
+            let body = Arc::new(SharedPart(body));
+            Ok(Item { number, offset, body, last: number + 1 == count, hold: None })
+        }));
+        let pending = self.target.send(self.op, plan.concurrency, parts).await?;
+        self.commit(pending, &|| Box::pin(streamed.tail())).await
+    }
+
+    /// Once, compressed.
+    async fn encoded(
+        &self,
+        source: &Arc<OpenSource>,
+        seal: &Seal,
+        block_size: u32,
+        plan: &Plan,
+    ) -> Result<Receipt, Ended> {
+        let Sending { ctx, op, target, .. } = *self;
+        let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
+        let encoder = Encoder::new(seal.anew()?, cutter)?;
+        let (outlet, inlet) = outlet::channel(plan.slots);
+        let (source, runtime) = (source.clone(), tokio::runtime::Handle::current());
+        let encoding =
+            tokio::task::spawn_blocking(move || encode(&source, block_size, encoder, outlet, &runtime));
+        let sent = target.send(op, plan.concurrency, inlet.items()).await;
+        let encoded = op.guard_deadline_only(async { encoding.await.map_err(ended_early) });
+        match (sent, encoded.await) {
+            // The encoder's own error is the cause, the uploader's its echo.
+            (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e.into()),
+            (Err(ended), _) => Err(ended),
+            (Ok(pending), Ok(Ok(tail))) => self.commit(pending, &|| Box::pin(ready(Ok(tail.clone())))).await,
+            (Ok(pending), Ok(Err(e)) | Err(e)) => {
+                target.abort(pending).await;
+                Err(e.into())
             }
         }
+    }
+
+    async fn commit<'a>(
+        &'a self,
+        pending: Pending,
+        tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
+    ) -> Result<Receipt, Ended> {
+        self.ctx.commit(self.op, self.target, self.id, pending, self.if_exists, tail).await
     }
 }
 
@@ -153,7 +230,7 @@ pub(super) fn ended_early(e: tokio::task::JoinError) -> Error {
 
 /// Reads, compresses and hands over all blocks. Runs on a thread that may block.
 fn encode(
-    source: OpenSource,
+    source: &OpenSource,
     block_size: u32,
     mut encoder: Encoder,
     mut outlet: Outlet,

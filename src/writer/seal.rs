@@ -103,9 +103,9 @@ impl Seal {
         self.index.push(entry)
     }
 
-    /// Length in bytes of what will follow `data_len` plain bytes; it does not depend on what they are.
-    pub fn suffix_len(&self, data_len: u64) -> Result<u64> {
-        let mut rehearsal = Seal {
+    /// The same as it was before its first block.
+    pub fn anew(&self) -> Result<Seal> {
+        Ok(Seal {
             about: About {
                 metadata: self.about.metadata.clone(),
                 owner: self.about.owner.clone(),
@@ -113,11 +113,16 @@ impl Seal {
             },
             index: IndexBuilder::new(self.about.mode, self.about.codec, self.about.block_size)?,
             offsets: self.offsets,
-            expected: None,
+            expected: self.expected,
             attachments: self.attachments.clone(),
             frames: self.frames.clone(),
             crc32c: 0,
-        };
+        })
+    }
+
+    /// Length in bytes of what will follow `data_len` plain bytes; it does not depend on what they are.
+    pub fn suffix_len(&self, data_len: u64) -> Result<u64> {
+        let mut rehearsal = Seal { expected: None, ..self.anew()? };
         let mut rest = data_len;
         while rest > 0 {
             let len = rest.min(self.block_size());

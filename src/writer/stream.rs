@@ -105,7 +105,7 @@ impl Writer {
             async move {
                 // It outlives the sending, so that whoever finds it closed also finds the reason.
                 let mut items = pin!(inlet.items());
-                let sent = target.send(&op, plan.concurrency, items.as_mut()).await;
+                let sent = target.send(&op, plan.concurrency, items.as_mut()).await.map_err(Error::from);
                 if let Err(e) = &sent {
                     let _ = failure.set(e.clone());
                 }

@@ -29,6 +29,40 @@ pub(super) struct Target {
     pub info: UploadInfo,
 }
 
+/// Why an upload did not come to its end. Certainly nothing was committed, unless the error says that it is unknown.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The store has lost the upload: a whole new one may succeed.
+    Gone(Error),
+    /// For good.
+    Failed(Error),
+}
+
+impl Ended {
+    /// What an error of a part or of a commit means for its upload.
+    pub fn of_upload(e: Error) -> Ended {
+        match e.code() {
+            Code::NotFound | Code::Busy => Ended::Gone(e),
+            _ => Ended::Failed(e),
+        }
+    }
+}
+
+impl From<Error> for Ended {
+    fn from(e: Error) -> Ended {
+        Ended::Failed(e)
+    }
+}
+
+impl From<Ended> for Error {
+    fn from(ended: Ended) -> Error {
+        match ended {
+            Ended::Gone(e) => e.context("the store has lost the upload; offload the segment again"),
+            Ended::Failed(e) => e,
+        }
+    }
+}
+
 /// One part to send.
 pub(super) struct Item {
     pub number: u32,
@@ -48,7 +82,7 @@ impl Target {
         op: &Op,
         concurrency: usize,
         parts: impl Stream<Item = Result<Item>> + Send,
-    ) -> Result<Pending> {
+    ) -> Result<Pending, Ended> {
         let mut parts = pin!(parts);
         let first = op.guard_waiting(async { parts.next().await.unwrap_or_else(|| Err(ended())) }).await?;
         if first.last {
@@ -64,10 +98,14 @@ impl Target {
             _ => op.guard(sending).await,
         };
         match sent {
-            Ok(()) => Ok(Pending::Upload(upload.keep())),
+            Ok(Ok(())) => Ok(Pending::Upload(upload.keep())),
+            Ok(Err(ended)) => {
+                upload.abort().await;
+                Err(ended)
+            }
             Err(e) => {
                 upload.abort().await;
-                Err(e)
+                Err(Ended::Failed(e))
             }
         }
     }
@@ -80,33 +118,42 @@ impl Target {
     }
 }
 
+/// The outer error is the operation's, the inner one the upload's.
 async fn send_parts(
     op: &Op,
     upload: &dyn Upload,
     concurrency: usize,
     first: Item,
     mut parts: impl Stream<Item = Result<Item>> + Unpin,
-) -> Result<()> {
-    let mut running: FuturesUnordered<BoxFuture<'_, Result<()>>> = FuturesUnordered::new();
+) -> Result<Result<(), Ended>> {
+    let mut running: FuturesUnordered<BoxFuture<'_, Result<Result<()>>>> = FuturesUnordered::new();
     let mut next = Some(first);
     loop {
         let Some(item) = next.take() else { return Err(ended()) };
         let last = item.last;
         running.push(Box::pin(async move {
             let _hold = item.hold;
-            op.guard(upload.put_part(item.number, item.offset, item.body)).await
+            op.guard(async { Ok(upload.put_part(item.number, item.offset, item.body).await) }).await
         }));
         while running.len() >= concurrency || last {
             match running.next().await {
-                Some(sent) => sent?,
-                None => return Ok(()),
+                Some(sent) => {
+                    if let Err(e) = sent? {
+                        return Ok(Err(Ended::of_upload(e)));
+                    }
+                }
+                None => return Ok(Ok(())),
             }
         }
         // While the next part is being made, those under way go on.
         next = loop {
             tokio::select! {
                 item = parts.next() => break item.transpose()?,
-                Some(sent) = running.next(), if !running.is_empty() => sent?,
+                Some(sent) = running.next(), if !running.is_empty() => {
+                    if let Err(e) = sent? {
+                        return Ok(Err(Ended::of_upload(e)));
+                    }
+                }
             }
         };
     }

@@ -1,13 +1,18 @@
-//! An S3 server in this process: s3s in front of a folder, on a port of its own, up in a millisecond.
+//! An S3 server in this process, on a port of its own, up in a millisecond: s3s speaks the protocol and checks
+//! signatures, [`Flat`] keeps the objects.
 //!
-//! It checks signatures. What it cannot do (requests race at its conditional writes, no bucket is ever missing
-//! in its words, no upload can be listed) is tested on real servers.
+//! What it does not show (how services word their errors, redirect, throttle and forbid) is tested with scripted
+//! answers and on real servers.
 
+use super::flat::Flat;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
 };
-use s3s::{auth::SimpleAuth, service::S3ServiceBuilder};
+use s3s::{
+    auth::SimpleAuth,
+    service::{S3Service, S3ServiceBuilder},
+};
 use seglift::{
     config::Secret,
     store::{
@@ -15,7 +20,7 @@ use seglift::{
         s3::{Env, S3Options},
     },
 };
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 use tokio::{net::TcpListener, runtime::Runtime};
 
 /// Credentials that the server knows.
@@ -28,50 +33,29 @@ pub const BUCKET: &str = "bucket";
 /// A running server; stops when dropped.
 pub struct Server {
     address: SocketAddr,
-    folder: tempfile::TempDir,
+    /// The bucket, to look into and to plant objects in.
+    pub bucket: Flat,
     runtime: Option<Runtime>,
 }
 
 impl Server {
     /// Starts a server with one empty bucket.
     pub fn start() -> Server {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join(BUCKET)).unwrap();
-        let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
+        let bucket = Flat::new(BUCKET);
+        let mut service = S3ServiceBuilder::new(bucket.clone());
         service.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
         let service = service.build();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
-                // Without it small answers wait 40 ms for an acknowledgement.
-                let _ = socket.set_nodelay(true);
-                let service = service.clone();
-                tokio::spawn(async move {
-                    let _ = Builder::new(TokioExecutor::new())
-                        .serve_connection(TokioIo::new(socket), service)
-                        .await;
-                });
-            }
-        });
-        Server { address, folder, runtime: Some(runtime) }
+        runtime.spawn(serve(listener, service));
+        Server { address, bucket, runtime: Some(runtime) }
     }
 
     /// The server's URL.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
-    }
-
-    /// The folder that the bucket's objects lie in.
-    pub fn bucket_folder(&self) -> std::path::PathBuf {
-        self.folder.path().join(BUCKET)
-    }
-
-    /// Where the server keeps buckets, and uploads in progress beside them.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// The store below `prefix`.
@@ -93,9 +77,21 @@ impl Drop for Server {
     }
 }
 
+async fn serve(listener: TcpListener, service: S3Service) {
+    while let Ok((socket, _)) = listener.accept().await {
+        // Without it small answers wait 40 ms for an acknowledgement.
+        let _ = socket.set_nodelay(true);
+        let connection = Builder::new(TokioExecutor::new());
+        let service = service.clone();
+        tokio::spawn(async move {
+            let _ = connection.serve_connection(TokioIo::new(socket), service).await;
+        });
+    }
+}
+
 /// How to open stores at `endpoint` with these credentials.
 pub fn options(endpoint: &str, access: &str, secret: &str) -> OpenOptions {
     let mut s3 = S3Options { endpoint: Some(endpoint.into()), ..S3Options::default() };
-    s3.credentials.fixed = Some((access.into(), Secret::new(secret)));
+    s3.credentials.fixed = Some((Secret::new(access), Secret::new(secret)));
     OpenOptions { s3: Env { options: s3, ..Env::default() }, ..OpenOptions::default() }
 }

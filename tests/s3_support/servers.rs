@@ -7,6 +7,13 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use seglift::{
+    config::Config,
+    store::{
+        OpenOptions,
+        s3::{self, S3Options},
+    },
+};
 use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
@@ -90,6 +97,27 @@ impl Server {
         let bucket = format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         self.order(json!(["make_bucket", bucket]));
         bucket
+    }
+
+    /// What a store in one of its buckets is opened with.
+    pub fn options(&self) -> OpenOptions {
+        let config = self.config();
+        let options = S3Options::new(&config.settings().unwrap(), true);
+        OpenOptions { s3: s3::Env { options, ..s3::Env::default() }, ..OpenOptions::default() }
+    }
+
+    /// The settings that reach it.
+    pub fn config(&self) -> Config {
+        let mut config = Config::new();
+        let settings = [
+            ("endpoint", &self.endpoint),
+            ("access.key", &self.access_key),
+            ("secret.key", &self.secret_key),
+        ];
+        for (key, value) in settings.into_iter().chain(self.ca_file.iter().map(|file| ("ca.file", file))) {
+            config.set(&format!("s3.{key}"), value).unwrap();
+        }
+        config
     }
 
     /// All keys of a bucket, as the store lists them to a stranger's client.

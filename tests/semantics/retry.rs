@@ -6,6 +6,7 @@ use seglift::{
     codec::Codec,
     engine::{Call, Engine},
     metrics::{BreakerState, Outcome, Request},
+    writer::{Segment, Source},
 };
 use std::{thread, time::Instant};
 
@@ -246,4 +247,44 @@ fn while_a_store_is_down_requests_fail_at_once_and_one_at_a_time_tries_whether_i
     offload(&driver, "x", &bytes, Codec::None).unwrap();
     assert_same(&content(&place, "x"), &bytes);
     assert!(breaker(&engine, BreakerState::Open) > 2);
+}
+
+#[test]
+fn an_upload_that_the_store_has_lost_is_begun_again() {
+    let bytes = noise(1, MANY_PARTS);
+    for place in Place::each() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let source = || Source::Path { path: file.path().to_owned(), offset: 0, len: None };
+        for codec in CODECS {
+            for (n, script) in
+                ["part=3:NOT_FOUND", "part=7:NOT_FOUND", "commit=1:NOT_FOUND", "commit=1:BUSY,2:NOT_FOUND"]
+                    .iter()
+                    .enumerate()
+            {
+                let (key, driver) = (format!("{}-{n}", codec.name()), retrying(&place, script));
+                let segment = Segment { codec: Some(codec), ..Segment::new(&key, source()) };
+                let receipt = driver.offload(segment, &Call::default()).unwrap();
+                assert!(!receipt.existed);
+                assert_same(&content(&place, &key), &bytes);
+                let report = place.open("").verify(&by_receipt(&receipt), &Call::default()).unwrap();
+                assert!(report.first_error.is_none(), "{script}: {report:?}");
+                let restarts = driver.engine().metrics().upload_restarts.value();
+                assert_eq!(restarts, script.matches(':').count() as u64, "{script}");
+                place.open("").delete(&[key], &Call::default()).unwrap().remove(0).unwrap();
+                place.holds_only(&[]);
+            }
+            // Not for ever, and never once a commit without an answer may still arrive.
+            let driver = retrying(&place, "part=2+:NOT_FOUND");
+            let error = offload(&driver, "k", &bytes, codec).unwrap_err();
+            assert_eq!(error.code(), Code::NotFound);
+            assert!(error.message().contains("the store has lost the upload"), "{error}");
+            assert_eq!(driver.engine().metrics().upload_restarts.value(), 3);
+            let driver = retrying(&place, "commit=1:unknown,2+:NOT_FOUND");
+            assert_eq!(code(offload(&driver, "k", &bytes, codec)), Code::OutcomeUnknown);
+            assert_eq!(driver.engine().metrics().upload_restarts.value(), 0);
+            drop(driver);
+            place.holds_only(&[]);
+        }
+    }
 }

@@ -66,7 +66,6 @@ try offload segment --to "$store" --key topic/0/zstd
 try offload small --to "$store" --key topic/0/none --json
 try offload segment --to "$store" --key topic/0/none --if-exists fail
 try offload missing --to "$store" --key x
-try offload small --to "$store" --key topic/0/none/below
 try offload small --to "$store" --key a//b
 
 echo "== ls"

@@ -3,6 +3,7 @@
 //! Not among the tests that `cargo test` runs by itself (`test = false` in Cargo.toml), since it takes the servers
 //! of scripts/test-servers.sh: `make test-stores` runs it. Without them it fails; it never skips.
 
+mod conformance;
 mod load;
 #[path = "../s3_support/servers.rs"]
 mod servers;

@@ -13,7 +13,7 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use seglift::{
     Code, Error, Result,
     config::{Config, Scope},
-    driver::Driver,
+    driver::{Driver, Target},
     engine::{Call, Engine, EngineOptions},
     store::{self, Entry, OpenOptions},
 };
@@ -101,10 +101,10 @@ impl App {
         })
     }
 
-    /// How the settings want a store to be opened, without a driver and without creating anything.
-    pub fn store_options(&mut self) -> Result<OpenOptions> {
-        let settings = self.config.settings()?;
-        Ok(OpenOptions { create: false, fsync: settings.file_fsync })
+    /// What `store` and the settings mean together, for opening it without a driver.
+    pub fn target(&mut self, store: &str) -> Result<Target<'_>> {
+        let engine = self.engine()?;
+        Target::new(&engine, store, &self.config)
     }
 
     /// Counts a failure that was reported already.

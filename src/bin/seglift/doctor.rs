@@ -11,9 +11,11 @@ use crate::{
 };
 use seglift::{
     Code, Error, Result,
+    driver::Target,
     store::{
         self, Key,
         doctor::{Access, Finding, Question, State, policy::Policy},
+        s3::{Place, Sse},
     },
 };
 use serde_json::{Value, json};
@@ -29,13 +31,13 @@ pub fn run(app: &mut App, args: &args::Doctor) -> Result<(), Failure> {
     }
     let question =
         Question { access: args.access.into(), key: args.key.as_deref().map(Key::new).transpose()? };
-    let options = app.store_options()?;
+    let Target { uri, options, .. } = app.target(&args.uri)?;
     // While it lives an interrupt waits until the probes are removed.
     let _hold = app.interrupt.hold();
     let cancel = app.interrupt.cancel().clone();
     let (sender, mut findings) = mpsc::unbounded_channel();
     let handle = app.engine()?.handle().clone();
-    let (uri, asked) = (args.uri.clone(), question.clone());
+    let asked = question.clone();
     let examination = handle.spawn(async move {
         // A reader that went away does not keep the probes from being removed.
         let mut report = |finding: Finding| _ = sender.send(finding);
@@ -62,17 +64,26 @@ pub fn run(app: &mut App, args: &args::Doctor) -> Result<(), Failure> {
 }
 
 /// What a policy for the store depends on.
-fn policy(_app: &App, uri: &str) -> Result<Policy> {
-    let Some(rest) = uri.strip_prefix("s3://") else {
+fn policy(app: &mut App, uri: &str) -> Result<Policy> {
+    let Target { uri, options, .. } = app.target(uri)?;
+    let Some(rest) = uri.strip_prefix("s3:") else {
         let message = "a policy is for a store in S3; write s3://BUCKET/PREFIX";
         return Err(Error::new(Code::InvalidArgument, message));
     };
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let prefix = match prefix.trim_matches('/') {
-        "" => String::new(),
-        prefix => format!("{prefix}/"),
+    let place = Place::parse(rest)?;
+    let options = options.s3.options.merged(&place.query)?;
+    let kms_key = match options.sse {
+        Sse::Kms { key_id, .. } => key_id,
+        _ => None,
     };
-    Ok(Policy { bucket: bucket.into(), prefix, ..Policy::default() })
+    Ok(Policy {
+        bucket: place.bucket,
+        prefix: place.prefix,
+        region: options.region,
+        tags: !options.tags.is_empty(),
+        acl: options.acl.is_some(),
+        kms_key,
+    })
 }
 
 /// What was said so far.

@@ -168,6 +168,7 @@ pub async fn a_commit_that_is_repeated_answers_alike(store: Store) {
         assert!(matches!(first.commit().await, Commit::Done));
         assert!(matches!(second.commit().await, Commit::Exists));
     }
+    second.abort().await.unwrap();
     assert_eq!(whole(&store, "k").await.unwrap(), "one");
 }
 

@@ -11,12 +11,12 @@
 //! Trade-off: an [`Access`] decides which checks must pass, and one for reading changes nothing in the store. So
 //! reads are only proven there with an object that exists.
 
-mod objects;
+pub(super) mod objects;
 pub mod policy;
 
-use super::{Key, LocalStore, OpenOptions, open};
+use super::{Key, LocalStore, OpenOptions, S3Store, open, s3::Place};
 use crate::error::{Code, Error, Result};
-pub(super) use objects::{Probe, failed_commit, objects, prove_read};
+pub(super) use objects::Probe;
 use std::{future::Future, pin::Pin, time::Duration};
 
 /// Begin of the keys that an examination makes; no host should use it.
@@ -149,10 +149,14 @@ pub async fn examine(
             let folder = super::open::folder(rest)?;
             LocalStore::examine(&folder, options.fsync, question, &mut stop, report).await
         }
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("s3") => {
+            let store = S3Store::open(Place::parse(rest)?, &options.s3)?;
+            store.examine(question, &mut stop, report).await
+        }
         _ => {
             let store = open(uri, options)?;
             let probe = Probe::new(&*store)?;
-            let ended = until(&mut stop, objects(&probe, question, report)).await;
+            let ended = until(&mut stop, objects::objects(&probe, question, report)).await;
             probe.clean(report).await;
             ended
         }

@@ -68,6 +68,11 @@ impl<'a> Probe<'a> {
         .await
     }
 
+    /// It was removed by other means than [`clean`](Probe::clean).
+    pub(in crate::store) fn forget(&self) {
+        self.made.store(false, SeqCst);
+    }
+
     /// Whether it may be in the store.
     pub(in crate::store) fn is_made(&self) -> bool {
         self.made.load(SeqCst)
@@ -243,7 +248,10 @@ pub(in crate::store) async fn list_and_read(
     }
     report(match listed {
         Ok(_) => Finding::ok("list", "allowed, though reading does not need it"),
-        Err(error) => Finding::skipped("list", format!("not allowed, and reading does not need it: {error}")),
+        Err(error) if error.code() == Code::PermissionDenied => {
+            Finding::skipped("list", "not allowed, and reading does not need it")
+        }
+        Err(error) => Finding::skipped("list", format!("reading does not need it, and it failed: {error}")),
     });
 }
 

@@ -44,12 +44,14 @@ impl Policy {
             }
             statements.push(statement("SegliftWrite", &actions, &objects));
         }
+        if access >= Access::Write {
+            // With their versions, so that in a bucket that keeps them nothing stays of a probe.
+            let probes = self.arn(&format!("/{}{PROBE}*", self.prefix));
+            let remove = ["s3:DeleteObject", "s3:DeleteObjectVersion"];
+            statements.push(statement("SegliftProbes", &remove, &probes));
+        }
         match access {
-            Access::Read => {}
-            Access::Write => {
-                let probes = self.arn(&format!("/{}{PROBE}*", self.prefix));
-                statements.push(statement("SegliftProbes", &["s3:DeleteObject"], &probes));
-            }
+            Access::Read | Access::Write => {}
             Access::Admin => {
                 let clean = ["s3:DeleteObject", "s3:ListMultipartUploadParts"];
                 statements.push(statement("SegliftClean", &clean, &objects));
@@ -133,7 +135,10 @@ mod tests {
             allowed(&json, "arn:aws:s3:::tier/logs/*"),
             ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
         );
-        assert_eq!(allowed(&json, "arn:aws:s3:::tier/logs/.seglift-probe-*"), ["s3:DeleteObject"]);
+        assert_eq!(
+            allowed(&json, "arn:aws:s3:::tier/logs/.seglift-probe-*"),
+            ["s3:DeleteObject", "s3:DeleteObjectVersion"]
+        );
         assert_eq!(json["Statement"].as_array().unwrap().len(), 3);
     }
 
@@ -146,7 +151,7 @@ mod tests {
         );
         assert!(
             allowed(&json, "arn:aws:s3:::tier/logs/*").contains(&"s3:DeleteObject".to_owned())
-                && json["Statement"][3]["Condition"]["StringLike"]["s3:prefix"] == json!(["logs/*"]),
+                && json["Statement"][4]["Condition"]["StringLike"]["s3:prefix"] == json!(["logs/*"]),
             "{json}"
         );
         let whole = policy("").json(Access::Admin);

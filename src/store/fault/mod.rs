@@ -140,6 +140,10 @@ impl ObjectStore for FaultStore {
         self.inner.capabilities()
     }
 
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        self.inner.learn()
+    }
+
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
         let (inner, key, info, sent) = (self.inner.clone(), key.clone(), info.clone(), body.clone());
         let commit = async move { inner.put(&key, &info, sent).await };

@@ -7,7 +7,7 @@ use super::{LocalStore, blocking, root::Root};
 use crate::{
     error::{Code, Error, Result},
     store::{
-        doctor::{Access, Finding, PROBE, Probe, Question, Report, Stop, objects, until},
+        doctor::{Access, Finding, PROBE, Probe, Question, Report, Stop, objects::objects, until},
         key::TEMPORARY,
     },
 };

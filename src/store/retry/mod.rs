@@ -218,6 +218,11 @@ impl ObjectStore for RetryStore {
         self.0.inner.capabilities()
     }
 
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        // It asks with a put, and is worth as many tries.
+        Box::pin(self.0.run(Operation::Put, false, || self.0.inner.learn()))
+    }
+
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             let send = || self.0.inner.put(key, info, body.clone());

@@ -243,11 +243,38 @@ fn is_metadata(address: &str) -> bool {
     address.starts_with("169.254.") || address.starts_with("[fd00:ec2::") || address.starts_with("[fe80:")
 }
 
-/// The system's certificates, and those in `file`. Each was parsed once before the SDK's client, which panics on
-/// one that it cannot parse, gets them.
+/// The system's certificates, and those in `file`, as the SDK's client takes them.
 fn trust(file: Option<&Path>) -> Result<TlsContext> {
+    let Trusted { pem, system, .. } = trusted(file)?;
     let mut store = TrustStore::empty();
-    let mut parsed = RootCertStore::empty();
+    if let Some(pem) = pem {
+        store.add_pem_certificate(pem);
+    }
+    let context = TlsContext::builder().with_trust_store(store.with_native_roots(system)).build();
+    context.map_err(|e| Error::new(Code::Internal, format!("no TLS context could be made: {e}")))
+}
+
+/// The system's certificates, and those in `file`, for a connection without the SDK. Blocks.
+///
+/// # Errors
+/// `INVALID_CONFIG` names the file, or that the machine has no certificates.
+pub(super) fn roots(file: Option<&Path>) -> Result<RootCertStore> {
+    trusted(file).map(|trusted| trusted.parsed)
+}
+
+/// Whom to trust.
+struct Trusted {
+    /// All certificates.
+    parsed: RootCertStore,
+    /// What the file holds.
+    pem: Option<Vec<u8>>,
+    /// Whether the system has any.
+    system: bool,
+}
+
+/// Each certificate is parsed once before the SDK's client, which panics on one that it cannot parse, gets them.
+fn trusted(file: Option<&Path>) -> Result<Trusted> {
+    let (mut parsed, mut all) = (RootCertStore::empty(), None);
     if let Some(file) = file {
         let pem = fs::read(file).map_err(|e| bad_file(file, &format!("cannot be read: {e}")))?;
         for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -257,7 +284,7 @@ fn trust(file: Option<&Path>) -> Result<TlsContext> {
         if parsed.is_empty() {
             return Err(bad_file(file, "holds no certificate; it must be PEM, with BEGIN CERTIFICATE lines"));
         }
-        store.add_pem_certificate(pem);
+        all = Some(pem);
     }
     let system = rustls_native_certs::load_native_certs().certs;
     let (usable, _) = parsed.add_parsable_certificates(system);
@@ -268,8 +295,7 @@ fn trust(file: Option<&Path>) -> Result<TlsContext> {
              ca-certificates, or name a PEM file in s3.ca.file",
         ));
     }
-    let context = TlsContext::builder().with_trust_store(store.with_native_roots(usable > 0)).build();
-    context.map_err(|e| Error::new(Code::Internal, format!("no TLS context could be made: {e}")))
+    Ok(Trusted { parsed, pem: all, system: usable > 0 })
 }
 
 fn bad_file(file: &Path, problem: &str) -> Error {

@@ -57,7 +57,10 @@ impl S3Store {
         };
         let mut page = ListPage::default();
         loop {
-            let raw = self.raw_page(&prefix, &from, (max - page.entries.len()).min(MAX_KEYS)).await?;
+            // One more than wanted, to see for ourselves whether there is one: some stores (MinIO, with a limit
+            // inside a folder) say of a full page that it is the last although more follows.
+            let asked = (max - page.entries.len()).saturating_add(1).min(MAX_KEYS);
+            let raw = self.raw_page(&prefix, &from, asked).await?;
             for (name, object) in &raw.objects {
                 if last.as_ref().is_some_and(|last| name <= last) {
                     return Err(self.odd_listing("is not in byte order or repeats what came before"));
@@ -73,8 +76,12 @@ impl S3Store {
                     _ => return Err(self.odd_listing("does not say how long an object is and from when")),
                 }
             }
-            page.more = raw.more;
-            if !raw.more || page.entries.len() >= max {
+            page.more = raw.more || raw.objects.len() >= asked;
+            if page.entries.len() > max {
+                page.entries.truncate(max);
+                return Ok(page);
+            }
+            if !page.more || page.entries.len() == max {
                 return Ok(page);
             }
             from = match (raw.objects.is_empty(), raw.token, &last) {

@@ -10,9 +10,12 @@
 //!
 //! One file for each kind of request; [`errors`] is the only one that knows what a status means.
 
+mod attributes;
+mod body;
 mod connection;
 mod credentials;
 mod delete;
+mod doctor;
 mod errors;
 mod exchange;
 mod get;
@@ -20,7 +23,9 @@ mod http;
 mod list;
 mod options;
 mod place;
+mod probe;
 mod put;
+mod upload;
 
 pub use credentials::Provided;
 pub use http::HttpClients;
@@ -38,7 +43,7 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use connection::Connection;
 use errors::{Action, At};
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 /// Smallest part of an upload but the last, largest part, most parts.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
@@ -51,8 +56,11 @@ const MAX_PARTS: u32 = 10_000;
 pub struct S3Store {
     place: Place,
     options: S3Options,
-    connection: Connection,
+    connection: Arc<Connection>,
     uri: String,
+    attributes: Arc<attributes::Attributes>,
+    abilities: probe::Shared,
+    refuses_part_checksums: AtomicBool,
     learnt: Learnt,
 }
 
@@ -68,7 +76,20 @@ impl S3Store {
     pub fn open(place: Place, env: &Env) -> Result<S3Store> {
         let connection = Connection::new(&place, env)?;
         let uri = place.uri((!connection.is_amazon()).then(|| connection.endpoint()));
-        Ok(S3Store { place, options: env.options.clone(), connection, uri, learnt: Learnt::default() })
+        let options = connection.options().clone();
+        let connection = Arc::new(connection);
+        let attributes = Arc::new(attributes::Attributes::new(&options, connection.sse())?);
+        let abilities = probe::shared(&connection, &place.bucket, &options, &attributes);
+        Ok(S3Store {
+            place,
+            options,
+            connection,
+            uri,
+            attributes,
+            abilities,
+            refuses_part_checksums: AtomicBool::new(false),
+            learnt: Learnt::default(),
+        })
     }
 
     /// What a request was about, for messages.
@@ -91,7 +112,13 @@ impl ObjectStore for S3Store {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_create: true, min_part: MIN_PART, max_part: MAX_PART, max_parts: MAX_PARTS }
+        // Before the store was asked the driver is careful.
+        let atomic_create = self.abilities.get().is_some_and(|abilities| abilities.conditional.honoured());
+        Capabilities { atomic_create, min_part: MIN_PART, max_part: MAX_PART, max_parts: MAX_PARTS }
+    }
+
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { self.abilities().await.map(drop) })
     }
 
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {

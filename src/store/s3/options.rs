@@ -8,7 +8,7 @@ use super::{
     place::{self, Overrides},
 };
 use crate::{
-    config::{S3Encryption, S3Settings, Secret, Settings, StoreDriver},
+    config::{S3Encryption, S3Settings, Secret, Settings, StoreDriver, parse_address},
     engine::Engine,
     error::{Code, Error, Result},
 };
@@ -89,7 +89,7 @@ pub struct S3Options {
 #[derive(Clone, Debug, Default)]
 pub struct CredentialOptions {
     /// Access key and secret; nothing else is asked then.
-    pub fixed: Option<(String, Secret)>,
+    pub fixed: Option<(Secret, Secret)>,
     /// The token that belongs to a temporary `fixed`.
     pub session_token: Option<Secret>,
     /// The AWS profile; nothing else is asked then.
@@ -172,6 +172,9 @@ impl S3Options {
     pub fn merged(&self, uri: &Overrides) -> Result<S3Options> {
         let mut merged = self.clone();
         if let Some(told) = &uri.endpoint {
+            let told = &parse_address(told).map_err(|problem| {
+                Error::new(Code::InvalidArgument, format!("the endpoint of the s3: URI cannot be: {problem}"))
+            })?;
             // A canonical URI names an endpoint without its scheme; where it is that of the settings, theirs holds.
             let same = |ours: &String| place::canonical_host(ours) == place::canonical_host(told);
             if told.contains("://") || !merged.endpoint.as_ref().is_some_and(same) {
@@ -223,9 +226,10 @@ pub fn complete_uri(uri: &str, settings: &S3Settings) -> Result<Option<String>> 
     let bucket = settings.bucket.as_str();
     if !named.is_empty() {
         // A URI that holds credentials by mistake is refused where it is read, without being repeated.
+        let odd = named.contains(|c: char| !c.is_ascii_alphanumeric() && !".-_".contains(c));
         return match bucket {
             "" => Ok(None),
-            _ if named == bucket || named.contains('@') => Ok(None),
+            _ if named == bucket || odd => Ok(None),
             _ => Err(Error::new(
                 Code::InvalidConfig,
                 format!(
@@ -270,7 +274,7 @@ fn sse(s3: &S3Settings) -> Sse {
 
 fn credentials(s3: &S3Settings, pulsars: bool) -> CredentialOptions {
     CredentialOptions {
-        fixed: given(s3.access_key.reveal()).map(|key| (key, s3.secret_key.clone())),
+        fixed: (!s3.access_key.is_empty()).then(|| (s3.access_key.clone(), s3.secret_key.clone())),
         session_token: Some(s3.session_token.clone()).filter(|token| !token.is_empty()),
         profile: given(&s3.profile),
         role: given(&s3.role_arn).map(|arn| Role {

@@ -1,35 +1,221 @@
-//! Small objects in one request.
+//! Small objects in one request, and what the end of a request that creates an object means.
+//!
+//! Invariant: `NotDone` only where the store cannot have created the object: it was refused, or it broke before
+//! the last byte was handed over. Whatever else went wrong is `Unknown`, and the writer looks.
+//!
+//! One exception, since it would otherwise end worse: an object whose answer does not show the encryption that
+//! was asked for is removed again, and that is `NotDone` also where removing it failed. As `Unknown` the writer
+//! would look, find its own object, and give a receipt for it. The message names what may be left. It is a
+//! second line of defence: stores that are not Amazon's are asked with an object of their own before the first
+//! byte of a segment goes there ([`probe`](super::probe)).
 
-use super::{S3Store, errors::Action};
-use crate::{
-    error::{Code, Error, Result},
-    store::{Body, Commit, Key, Upload, UploadInfo},
+use super::{
+    S3Store,
+    attributes::echo,
+    body::{Integrity, Prepared, Sending, header_value},
+    errors::{self, Action, At},
+    exchange::Exchange,
 };
-use futures_util::TryStreamExt;
-use std::sync::Arc;
+use crate::{
+    error::{Error, Result},
+    store::{Body, Commit, Key, UploadInfo},
+};
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use std::{sync::Arc, time::Duration};
+
+/// How often the removal of an object that must not stay is tried, and the pause between.
+const WITHDRAWALS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub error: Error,
+    /// Whether its last byte was handed over, so that it may have been done.
+    pub drained: bool,
+}
+
+impl Failed {
+    /// It never went out.
+    pub fn before(error: Error) -> Failed {
+        Failed { error, drained: false }
+    }
+
+    /// What this means for the object that the request should have created.
+    pub fn fate(self) -> Commit {
+        let Failed { error, drained } = self;
+        match (error.http_status(), error.service_code()) {
+            (412, _) => Commit::Exists,
+            _ if !drained => Commit::NotDone(error),
+            // A load balancer's and a busy server's "later" come before anything is done.
+            (429 | 501, _)
+            | (_, "SlowDown" | "SlowDownWrite" | "RequestLimitExceeded" | "RequestTimeout") => {
+                Commit::NotDone(error)
+            }
+            // 408 may be a proxy that waited for an answer.
+            (300..=407 | 409..=499, _) => Commit::NotDone(error),
+            _ => Commit::Unknown(error),
+        }
+    }
+}
+
+/// What a request with a body came to; `answer` is none where nothing moved for `limit`.
+pub(super) fn outcome<T, E>(
+    answer: Option<Result<T, SdkError<E, HttpResponse>>>,
+    sending: &Sending,
+    action: Action,
+    at: &At<'_>,
+    limit: Duration,
+) -> Result<T, Failed>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let error = match answer {
+        Some(Ok(output)) => return Ok(output),
+        Some(Err(e)) => errors::from_sdk(action, at, e),
+        None => errors::stalled(action, at, limit),
+    };
+    // Where the source failed, what the connection says of it is an echo.
+    let error = sending.failure().unwrap_or(error);
+    Err(Failed { error, drained: sending.drained() })
+}
 
 impl S3Store {
-    pub(super) async fn put_object(&self, key: &Key, _info: &UploadInfo, body: Arc<dyn Body>) -> Commit {
-        match self.put_bytes(key, body).await {
+    /// `PutObject`, only if the key is free.
+    pub(super) async fn put_object(&self, key: &Key, info: &UploadInfo, body: Arc<dyn Body>) -> Commit {
+        let abilities = match self.abilities().await {
+            Ok(abilities) => abilities,
+            Err(e) => return Commit::NotDone(e),
+        };
+        let put = self.put_once(
+            key,
+            info,
+            body.clone(),
+            abilities.integrity,
+            abilities.conditional.sends_condition(),
+        );
+        let output = match put.await {
+            Ok(output) => output,
+            Err(failed) => return failed.fate(),
+        };
+        match self.check_put(key, body.as_ref(), &output) {
             Ok(()) => Commit::Done,
-            Err(e) if e.http_status() == 412 => Commit::Exists,
-            Err(e) => Commit::NotDone(e),
+            Err(e) => self.withdraw(key, output.version_id(), abilities.conditional.honoured(), e).await,
         }
     }
 
-    async fn put_bytes(&self, key: &Key, body: Arc<dyn Body>) -> Result<()> {
-        let pieces: Vec<_> = body.open().try_collect().await?;
-        let bytes = pieces.concat();
-        if bytes.len() as u64 != body.len() {
-            return Err(Error::new(Code::Internal, "the source did not keep its word about its length"));
-        }
-        let (bucket, name) = (&self.place.bucket, self.place.object_key(key));
-        let put = self.connection.client().await?.put_object().bucket(bucket).key(name).if_none_match("*");
-        let sent = put.body(bytes.into()).send().await;
-        sent.map(drop).map_err(|e| self.error(Action::Put, Some(key), e))
+    /// One request, as told.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>
+    pub(super) async fn put_once(
+        &self,
+        key: &Key,
+        info: &UploadInfo,
+        body: Arc<dyn Body>,
+        integrity: Integrity,
+        condition: bool,
+    ) -> Result<PutObjectOutput, Failed> {
+        let signed = self.options.payload_signing;
+        let prepared = Prepared::new(key, body, integrity, signed).await.map_err(Failed::before)?;
+        let Prepared { body, header, payload, sending } = prepared;
+        let client = self.connection.client().await.map_err(Failed::before)?;
+        let request = client
+            .put_object()
+            .bucket(&self.place.bucket)
+            .key(self.place.object_key(key))
+            .set_if_none_match(condition.then(|| "*".to_owned()))
+            .set_checksum_crc32_c(header)
+            .body(body);
+        let request = self.attributes.on_put(request, info).customize();
+        let request = request.interceptor(payload).interceptor(sending.exchange());
+        let limit = self.options.attempt_timeout;
+        let permit = self.connection.permit().await.map_err(Failed::before)?;
+        let answer = sending.guard(limit, permit, request.send()).await;
+        outcome(answer, &sending, Action::Put, &self.at(Some(key)), limit)
     }
 
-    pub(super) async fn begin_upload(&self, key: &Key, _info: &UploadInfo) -> Result<Box<dyn Upload>> {
-        Err(Error::new(Code::UnsupportedVersion, format!("{key} is too large for one request")))
+    /// Whether what the store says that it has is what was asked for.
+    fn check_put(&self, key: &Key, body: &dyn Body, output: &PutObjectOutput) -> Result<()> {
+        self.attributes.check_echo(echo!(output))?;
+        match (output.checksum_crc32_c(), body.crc32c()) {
+            (Some(theirs), Some(ours)) if theirs != header_value(ours) => Err(errors::odd_answer(
+                Action::Put,
+                &self.at(Some(key)),
+                "has another checksum than the bytes sent",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes an object of ours that must not stay, because of `why`. `certain`: nobody else can have put
+    /// another there since.
+    async fn withdraw(&self, key: &Key, version: Option<&str>, certain: bool, why: Error) -> Commit {
+        if certain || version.is_some() {
+            for _ in 0..WITHDRAWALS {
+                if self.remove(key, version).await.is_ok() {
+                    return Commit::NotDone(why);
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let left = format!("{key} was stored all the same and could not be removed again: delete it");
+        Commit::NotDone(why.context(left).with_retryable(false))
+    }
+
+    /// `DeleteObject`: of the version, where there is one, so that nothing is left of it.
+    pub(super) async fn remove(&self, key: &Key, version: Option<&str>) -> Result<()> {
+        let client = self.connection.client().await?;
+        let request = client
+            .delete_object()
+            .bucket(&self.place.bucket)
+            .key(self.place.object_key(key))
+            .set_version_id(version.map(str::to_owned));
+        let _permit = self.connection.permit().await?;
+        let exchange = Exchange::new(false);
+        let request = request.customize().interceptor(exchange.clone());
+        self.answer(Action::Delete, Some(key), &exchange, request.send()).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn only_what_the_store_cannot_have_done_is_not_done() {
+        let fate = |status, code: &str, drained| {
+            let error = Error::new(Code::Unavailable, "e").with_service(status, code, "", "");
+            match (Failed { error, drained }).fate() {
+                Commit::Exists => "exists",
+                Commit::NotDone(_) => "not done",
+                Commit::Unknown(_) => "unknown",
+                Commit::Done => "done",
+            }
+        };
+        for (status, code, partly, whole) in [
+            (0, "", "not done", "unknown"),
+            (200, "", "not done", "unknown"),
+            (200, "InternalError", "not done", "unknown"),
+            (307, "TemporaryRedirect", "not done", "not done"),
+            (400, "BadDigest", "not done", "not done"),
+            (400, "RequestTimeout", "not done", "not done"),
+            (403, "AccessDenied", "not done", "not done"),
+            (404, "NoSuchBucket", "not done", "not done"),
+            (408, "", "not done", "unknown"),
+            (409, "ConditionalRequestConflict", "not done", "not done"),
+            (412, "PreconditionFailed", "exists", "exists"),
+            (429, "", "not done", "not done"),
+            (500, "InternalError", "not done", "unknown"),
+            (501, "NotImplemented", "not done", "not done"),
+            (502, "", "not done", "unknown"),
+            (503, "SlowDown", "not done", "not done"),
+            (503, "ServiceUnavailable", "not done", "unknown"),
+            (504, "", "not done", "unknown"),
+        ] {
+            assert_eq!(fate(status, code, false), partly, "{status} {code}, part of it sent");
+            assert_eq!(fate(status, code, true), whole, "{status} {code}, all of it sent");
+        }
     }
 }

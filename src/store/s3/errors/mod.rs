@@ -42,6 +42,12 @@ pub(super) enum Action {
     Commit,
     /// AbortMultipartUpload.
     Abort,
+    /// GetBucketLifecycleConfiguration.
+    Rules,
+    /// ListMultipartUploads.
+    Uploads,
+    /// ListParts.
+    Parts,
 }
 
 impl Action {
@@ -61,6 +67,9 @@ impl Action {
             Action::Part => "send a part of",
             Action::Commit => "commit",
             Action::Abort => "abort the upload of",
+            Action::Rules => "read the lifecycle rules of",
+            Action::Uploads => "list the unfinished uploads of",
+            Action::Parts => "list the parts of the upload of",
         }
     }
 
@@ -73,6 +82,9 @@ impl Action {
             Action::Delete => "s3:DeleteObject",
             Action::Put | Action::Begin | Action::Part | Action::Commit => "s3:PutObject",
             Action::Abort => "s3:AbortMultipartUpload",
+            Action::Rules => "s3:GetLifecycleConfiguration",
+            Action::Uploads => "s3:ListBucketMultipartUploads",
+            Action::Parts => "s3:ListMultipartUploadParts",
         }
     }
 
@@ -88,6 +100,9 @@ impl Action {
             Action::Part => "UploadPart",
             Action::Commit => "CompleteMultipartUpload",
             Action::Abort => "AbortMultipartUpload",
+            Action::Rules => "GetBucketLifecycleConfiguration",
+            Action::Uploads => "ListMultipartUploads",
+            Action::Parts => "ListParts",
         }
     }
 }

@@ -1,12 +1,14 @@
-//! Credentials: who is asked for them, when they are renewed, and what is said when there are none.
+//! Credentials: who is asked for them, and what is said when there are none.
 //!
-//! Invariants: credentials are renewed before they expire, by one request while the others go on with the old;
-//! while the old are valid, a failed renewal fails nobody; an error names who was asked, and when what there was
-//! expired. No secret is in any message or `Debug`.
+//! Invariants: what was told explicitly is asked alone; else the order is that of AWS's own tools. An error names
+//! who was asked, and what to do. No secret is in any message or `Debug`. [`keeper`] keeps and renews them.
 //!
-//! Trade-off: the SDK could keep identities itself, but it renews them 10 s before their end and fails all requests
-//! when that fails. So its cache is off and this one answers, with one lock that nobody holds while waiting.
-//! Providers are made anew for each renewal: a rotated file is read again, at the price of a few requests an hour.
+//! Trade-off: providers are made anew for each renewal: a rotated file is read again, at the price of a few requests
+//! an hour.
+
+mod keeper;
+
+use keeper::{Held, Keeper};
 
 use super::options::{CredentialOptions, Role};
 use crate::{
@@ -27,24 +29,13 @@ use aws_credential_types::{
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, result::ConnectorError};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::region::Region;
-use parking_lot::Mutex;
 use std::{
     error::Error as StdError,
     fmt,
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
-/// Credentials are renewed so long before they expire, or when a quarter of their life is left where that is
-/// later. An instance's next ones are there five minutes ahead.
-/// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-metadata-security-credentials.html>
-const AHEAD: Duration = Duration::from_secs(300);
-/// What tells no expiry is asked for again so often: a rotated file of credentials takes effect without a restart.
-const UNTOLD: Duration = Duration::from_secs(900);
-/// Credentials that are valid for less are as good as expired: a request must arrive before their end.
-const LAST_MOMENT: Duration = Duration::from_secs(10);
-/// After a failed renewal the next one waits for so long while the old credentials are valid.
-const AGAIN: Duration = Duration::from_secs(15);
 /// One provider gets so long. Requests to it are tried three times within.
 const LONGEST_ANSWER: Duration = Duration::from_secs(20);
 /// One request to the security token service gets so long.
@@ -72,40 +63,7 @@ struct Source {
     region: Region,
     http: SharedHttpClient,
     engine: Option<Engine>,
-    state: Mutex<State>,
-    /// Held by whoever renews.
-    renewing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Default)]
-struct State {
-    held: Option<Held>,
-    /// The last failure, for those who waited for the same answer.
-    failed: Option<(Instant, Error)>,
-}
-
-#[derive(Clone)]
-struct Held {
-    credentials: Credentials,
-    provider: String,
-    renew_at: SystemTime,
-}
-
-impl Held {
-    fn new(credentials: Credentials, provider: String, now: SystemTime) -> Held {
-        let renew_at = match credentials.expiry() {
-            None => now + UNTOLD,
-            Some(end) => {
-                let life = end.duration_since(now).unwrap_or_default();
-                end - AHEAD.min(life / 4)
-            }
-        };
-        Held { credentials, provider, renew_at }
-    }
-
-    fn is_valid(&self, now: SystemTime) -> bool {
-        self.credentials.expiry().is_none_or(|end| now + LAST_MOMENT < end)
-    }
+    keeper: Keeper,
 }
 
 impl fmt::Debug for CredentialSource {
@@ -122,29 +80,18 @@ impl CredentialSource {
         http: SharedHttpClient,
         engine: Option<Engine>,
     ) -> CredentialSource {
-        CredentialSource(Arc::new(Source {
-            options,
-            region: Region::new(region),
-            http,
-            engine,
-            state: Mutex::default(),
-            renewing: tokio::sync::Mutex::default(),
-        }))
+        let (region, keeper) = (Region::new(region), Keeper::default());
+        CredentialSource(Arc::new(Source { options, region, http, engine, keeper }))
     }
 
     /// Who gave the credentials in use; none before the first request.
     pub fn provided(&self) -> Option<Provided> {
-        self.0
-            .state
-            .lock()
-            .held
-            .as_ref()
-            .map(|held| Provided { provider: held.provider.clone(), expires: held.credentials.expiry() })
+        self.0.keeper.held().map(|held| Provided { expires: held.expires(), provider: held.provider })
     }
 
     /// Asks anew before the next request: for when the store says that the credentials are no good any more.
     pub fn forget(&self) {
-        *self.0.state.lock() = State::default();
+        self.0.keeper.forget();
     }
 
     /// Valid credentials: those in use, or new ones.
@@ -153,66 +100,15 @@ impl CredentialSource {
     /// `UNAUTHENTICATED` names who was asked and what is missing, `UNAVAILABLE` who did not answer, and
     /// `INVALID_CONFIG` what is wrong with a profile.
     pub async fn get(&self) -> Result<Credentials> {
-        self.0.get().await
+        let source = &self.0;
+        source.keeper.get(|| source.ask(), |old, problem| source.warn(old, problem)).await
     }
 }
 
 impl Source {
-    async fn get(&self) -> Result<Credentials> {
-        let asked = Instant::now();
-        let fresh = |held: &Held| SystemTime::now() < held.renew_at;
-        let old = self.state.lock().held.clone();
-        let _renewing = match &old {
-            Some(held) if fresh(held) => return Ok(held.credentials.clone()),
-            Some(held) if held.is_valid(SystemTime::now()) => match self.renewing.try_lock() {
-                Ok(guard) => guard,
-                Err(_) => return Ok(held.credentials.clone()),
-            },
-            _ => self.renewing.lock().await,
-        };
-        // Somebody else may have asked while this one waited for the lock.
-        {
-            let state = self.state.lock();
-            match (&state.held, &state.failed) {
-                (Some(held), _) if fresh(held) => return Ok(held.credentials.clone()),
-                (None, Some((when, error))) if *when >= asked => return Err(error.clone()),
-                _ => {}
-            }
-        }
-        let answer = self.ask().await;
-        let now = SystemTime::now();
-        let mut state = self.state.lock();
-        match (answer, old) {
-            (Ok(held), _) if held.is_valid(now) => {
-                let credentials = held.credentials.clone();
-                *state = State { held: Some(held), failed: None };
-                Ok(credentials)
-            }
-            (answer, Some(mut old)) if old.is_valid(now) => {
-                let problem = answer.map_or_else(|e| e.to_string(), |held| expired(&held));
-                self.warn(&old, &problem);
-                old.renew_at = now + AGAIN;
-                let credentials = old.credentials.clone();
-                state.held = Some(old);
-                Ok(credentials)
-            }
-            (answer, old) => {
-                let error = match (answer, old) {
-                    (Ok(held), _) => Error::new(Code::Unauthenticated, expired(&held)),
-                    (Err(e), None) => e,
-                    (Err(e), Some(old)) => {
-                        e.context(format_args!("{}, and renewing them failed", expired(&old)))
-                    }
-                };
-                *state = State { held: None, failed: Some((Instant::now(), error.clone())) };
-                Err(error)
-            }
-        }
-    }
-
     fn warn(&self, old: &Held, problem: &str) {
         if let Some(engine) = &self.engine {
-            let expires = old.credentials.expiry().map(time).unwrap_or_default();
+            let expires = old.expires().map(keeper::time).unwrap_or_default();
             let message = "credentials could not be renewed; those in use go on";
             let fields: [(&'static str, &dyn fmt::Display); 3] =
                 [("provider", &old.provider), ("expires", &expires), ("problem", &problem)];
@@ -229,14 +125,14 @@ impl Source {
                 (format!("the role {} (assumed with {provider})", role.arn), assumed)
             }
         };
-        Ok(Held::new(credentials, provider, SystemTime::now()))
+        Ok(Held::new(credentials, provider))
     }
 
     /// The credentials before any role: the first provider's that has some.
     async fn base(&self) -> Result<(String, Credentials)> {
         if let Some((key, secret)) = &self.options.fixed {
             let token = self.options.session_token.as_ref().map(|token| token.reveal().to_owned());
-            let credentials = Credentials::new(key, secret.reveal(), token, None, "settings");
+            let credentials = Credentials::new(key.reveal(), secret.reveal(), token, None, "settings");
             return Ok(("the settings (s3.access.key)".into(), credentials));
         }
         let mut reasons = Vec::new();
@@ -410,13 +306,4 @@ fn reason(error: &CredentialsError) -> String {
         Some((end, _)) => format!("{}…", text[..end].trim()),
         None => text.trim().to_owned(),
     }
-}
-
-fn expired(held: &Held) -> String {
-    let end = held.credentials.expiry().map(time).unwrap_or_default();
-    format!("the credentials of {} expired at {end}", held.provider)
-}
-
-fn time(at: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(at).to_string()
 }
