@@ -487,6 +487,15 @@ pub struct seglift_api {
     ) -> seglift_code,
     pub cleanup_done: unsafe extern "C" fn(cleanup: *const seglift_cleanup) -> u32,
     pub cleanup_free: unsafe extern "C" fn(cleanup: *mut seglift_cleanup),
+    pub reap_submit: unsafe extern "C" fn(
+        driver: *mut seglift_driver,
+        options: *const seglift_reap_options,
+        call: *const seglift_call,
+        queue: *mut seglift_queue,
+        user_data: *mut c_void,
+        op: *mut seglift_op,
+        err: *mut *mut seglift_error,
+    ) -> seglift_code,
     pub sweep_begin: unsafe extern "C" fn(
         driver: *mut seglift_driver,
         options: *const seglift_sweep_options,
@@ -510,15 +519,6 @@ pub struct seglift_api {
         err: *mut *mut seglift_error,
     ) -> seglift_code,
     pub sweep_free: unsafe extern "C" fn(sweep: *mut seglift_sweep),
-    pub reap_submit: unsafe extern "C" fn(
-        driver: *mut seglift_driver,
-        options: *const seglift_reap_options,
-        call: *const seglift_call,
-        queue: *mut seglift_queue,
-        user_data: *mut c_void,
-        op: *mut seglift_op,
-        err: *mut *mut seglift_error,
-    ) -> seglift_code,
     pub sweep_feed_submit: unsafe extern "C" fn(
         sweep: *mut seglift_sweep,
         keys: *const *const c_char,

@@ -8,7 +8,9 @@ use super::{
     handle::{self, opaque},
     info::nth,
     panic::{self, quiet},
+    queue::{seglift_op, seglift_queue},
     structs::{self, Out, Place, c_struct, must_be_zero},
+    submit::Submit,
     text::{invalid, printable},
 };
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
     maintain::{ReapOptions, Report, Step, Verdict},
 };
 use std::{
-    ffi::{CString, c_char},
+    ffi::{CString, c_char, c_void},
     ptr,
     time::Duration,
 };
@@ -283,4 +285,22 @@ pub unsafe extern "C" fn seglift_cleanup_done(cleanup: *const seglift_cleanup) -
 pub unsafe extern "C" fn seglift_cleanup_free(cleanup: *mut seglift_cleanup) {
     // SAFETY: NULL or a cleanup that is the caller's, says the header.
     unsafe { handle::free(cleanup) };
+}
+
+/// Starts a reap; the completion has the cleanup. Threads: any. Since 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn seglift_reap_submit(
+    driver: *mut seglift_driver,
+    options: *const seglift_reap_options,
+    call: *const seglift_call,
+    queue: *mut seglift_queue,
+    user_data: *mut c_void,
+    op: *mut seglift_op,
+    err: *mut *mut seglift_error,
+) -> seglift_code {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        Submit { call, queue, user_data, op, err }
+            .run(|call, seat| driver::borrow(driver)?.reap_submit(read_options(options)?, call, seat.take()?))
+    }
 }

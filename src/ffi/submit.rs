@@ -2,7 +2,6 @@
 
 use super::{
     call::{self, seglift_call},
-    cleanup::{self, seglift_reap_options},
     codes::seglift_code,
     delete::read_keys,
     driver::{self, seglift_driver},
@@ -14,7 +13,6 @@ use super::{
     read::{seglift_ref, segment_ref},
     segment::{self, seglift_segment, seglift_writer_finish},
     structs::Place,
-    sweep::seglift_sweep,
     text::{check_blob, text},
     writer::seglift_writer,
 };
@@ -30,21 +28,21 @@ use std::{
 };
 
 /// What every submit is given besides its own arguments.
-struct Submit {
-    call: *const seglift_call,
-    queue: *mut seglift_queue,
-    user_data: *mut c_void,
-    op: *mut seglift_op,
-    err: *mut *mut seglift_error,
+pub(super) struct Submit {
+    pub call: *const seglift_call,
+    pub queue: *mut seglift_queue,
+    pub user_data: *mut c_void,
+    pub op: *mut seglift_op,
+    pub err: *mut *mut seglift_error,
 }
 
 /// The completion's place in the queue until an operation has it. Dropped before that, it is free again: a submit
 /// that fails makes no completion.
-struct Seat(Option<Slot<Outcome>>);
+pub(super) struct Seat(Option<Slot<Outcome>>);
 
 impl Seat {
     /// The place, for the operation that begins now.
-    fn take(mut self) -> Result<Slot<Outcome>> {
+    pub(super) fn take(mut self) -> Result<Slot<Outcome>> {
         self.0.take().ok_or_else(|| Error::new(Code::Internal, "a place in a queue was taken twice"))
     }
 }
@@ -62,7 +60,7 @@ impl Submit {
     ///
     /// # Safety
     /// The pointers are as the header asks.
-    unsafe fn run(self, start: impl FnOnce(&Call, Seat) -> Result<seglift_op>) -> seglift_code {
+    pub(super) unsafe fn run(self, start: impl FnOnce(&Call, Seat) -> Result<seglift_op>) -> seglift_code {
         // SAFETY: the caller's promise is ours.
         unsafe {
             panic::call(self.err, || {
@@ -354,63 +352,5 @@ pub unsafe extern "C" fn seglift_writer_abort_submit(
             let state = handle::borrow(writer.cast_const())?;
             state.driver.abort_submit(&state.writer, call, seat.take()?)
         })
-    }
-}
-
-/// Starts a reap; the completion has the cleanup. Threads: any. Since 1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn seglift_reap_submit(
-    driver: *mut seglift_driver,
-    options: *const seglift_reap_options,
-    call: *const seglift_call,
-    queue: *mut seglift_queue,
-    user_data: *mut c_void,
-    op: *mut seglift_op,
-    err: *mut *mut seglift_error,
-) -> seglift_code {
-    // SAFETY: the pointers are as the header asks.
-    unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, seat| {
-            driver::borrow(driver)?.reap_submit(cleanup::read_options(options)?, call, seat.take()?)
-        })
-    }
-}
-
-/// Starts a feed of a sweep; keys are copied, count is how many were taken, and the completion has the cleanup.
-/// Threads: one for the sweep. Since 1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn seglift_sweep_feed_submit(
-    sweep: *mut seglift_sweep,
-    keys: *const *const c_char,
-    n: usize,
-    call: *const seglift_call,
-    queue: *mut seglift_queue,
-    user_data: *mut c_void,
-    op: *mut seglift_op,
-    err: *mut *mut seglift_error,
-) -> seglift_code {
-    // SAFETY: the pointers are as the header asks.
-    unsafe {
-        Submit { call, queue, user_data, op, err }.run(|call, seat| {
-            handle::borrow(sweep.cast_const())?.feed_submit(read_keys(keys, n)?, call, seat.take()?)
-        })
-    }
-}
-
-/// Starts a finish of a sweep; the completion has the cleanup, which says whether it is done.
-/// Threads: one for the sweep. Since 1.0.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn seglift_sweep_finish_submit(
-    sweep: *mut seglift_sweep,
-    call: *const seglift_call,
-    queue: *mut seglift_queue,
-    user_data: *mut c_void,
-    op: *mut seglift_op,
-    err: *mut *mut seglift_error,
-) -> seglift_code {
-    // SAFETY: the pointers are as the header asks.
-    unsafe {
-        Submit { call, queue, user_data, op, err }
-            .run(|call, seat| handle::borrow(sweep.cast_const())?.finish_submit(call, seat.take()?))
     }
 }

@@ -9,11 +9,16 @@ use super::{
     error::seglift_error,
     handle::{self, opaque},
     panic,
+    queue::{seglift_op, seglift_queue},
     structs::{self, Place, c_struct, must_be_zero},
+    submit::Submit,
     text::optional,
 };
 use crate::{driver::Sweep, error::Result, maintain::SweepOptions};
-use std::{ffi::c_char, ptr};
+use std::{
+    ffi::{c_char, c_void},
+    ptr,
+};
 
 /// seglift_sweep_options.flags: delete. Without it a sweep only reports.
 pub const SEGLIFT_SWEEP_DELETE: u32 = 1;
@@ -150,4 +155,43 @@ pub unsafe extern "C" fn seglift_sweep_finish(
 pub unsafe extern "C" fn seglift_sweep_free(sweep: *mut seglift_sweep) {
     // SAFETY: NULL or a sweep that is the caller's, says the header.
     unsafe { handle::free(sweep) };
+}
+
+/// Starts a feed of a sweep; keys are copied, count is how many were taken, and the completion has the cleanup.
+/// Threads: one for the sweep. Since 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn seglift_sweep_feed_submit(
+    sweep: *mut seglift_sweep,
+    keys: *const *const c_char,
+    n: usize,
+    call: *const seglift_call,
+    queue: *mut seglift_queue,
+    user_data: *mut c_void,
+    op: *mut seglift_op,
+    err: *mut *mut seglift_error,
+) -> seglift_code {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        Submit { call, queue, user_data, op, err }.run(|call, seat| {
+            handle::borrow(sweep.cast_const())?.feed_submit(read_keys(keys, n)?, call, seat.take()?)
+        })
+    }
+}
+
+/// Starts a finish of a sweep; the completion has the cleanup, which says whether it is done.
+/// Threads: one for the sweep. Since 1.0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn seglift_sweep_finish_submit(
+    sweep: *mut seglift_sweep,
+    call: *const seglift_call,
+    queue: *mut seglift_queue,
+    user_data: *mut c_void,
+    op: *mut seglift_op,
+    err: *mut *mut seglift_error,
+) -> seglift_code {
+    // SAFETY: the pointers are as the header asks.
+    unsafe {
+        Submit { call, queue, user_data, op, err }
+            .run(|call, seat| handle::borrow(sweep.cast_const())?.finish_submit(call, seat.take()?))
+    }
 }

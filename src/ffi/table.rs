@@ -12,7 +12,7 @@ use super::{
     cancel::{seglift_cancel_free, seglift_cancel_new, seglift_cancel_request},
     cleanup::{
         seglift_cleanup_count, seglift_cleanup_done, seglift_cleanup_free, seglift_cleanup_get,
-        seglift_cleanup_len, seglift_reap,
+        seglift_cleanup_len, seglift_reap, seglift_reap_submit,
     },
     codes::{seglift_abi_version, seglift_code_name, seglift_version},
     config::{
@@ -53,11 +53,13 @@ use super::{
     submit::{
         seglift_delete_submit, seglift_get_object_range_submit, seglift_list_next_submit,
         seglift_offload_segment_submit, seglift_read_attachment_submit, seglift_read_range_bytes_submit,
-        seglift_read_range_submit, seglift_read_records_submit, seglift_reap_submit, seglift_stat_submit,
-        seglift_sweep_feed_submit, seglift_sweep_finish_submit, seglift_verify_submit,
+        seglift_read_range_submit, seglift_read_records_submit, seglift_stat_submit, seglift_verify_submit,
         seglift_writer_abort_submit, seglift_writer_commit_submit,
     },
-    sweep::{seglift_sweep_begin, seglift_sweep_feed, seglift_sweep_finish, seglift_sweep_free},
+    sweep::{
+        seglift_sweep_begin, seglift_sweep_feed, seglift_sweep_feed_submit, seglift_sweep_finish,
+        seglift_sweep_finish_submit, seglift_sweep_free,
+    },
     verify::seglift_verify,
     writer::{
         seglift_writer_abort, seglift_writer_append, seglift_writer_append_many, seglift_writer_commit,
@@ -166,11 +168,11 @@ static API: seglift_api = seglift_api {
     cleanup_get: seglift_cleanup_get,
     cleanup_done: seglift_cleanup_done,
     cleanup_free: seglift_cleanup_free,
+    reap_submit: seglift_reap_submit,
     sweep_begin: seglift_sweep_begin,
     sweep_feed: seglift_sweep_feed,
     sweep_finish: seglift_sweep_finish,
     sweep_free: seglift_sweep_free,
-    reap_submit: seglift_reap_submit,
     sweep_feed_submit: seglift_sweep_feed_submit,
     sweep_finish_submit: seglift_sweep_finish_submit,
 };
