@@ -96,6 +96,16 @@ impl Report {
         }
     }
 
+    /// Adds what came after: the report of the next step, for whoever wants one of a whole sweep.
+    pub fn append(&mut self, more: Report) {
+        for (tally, more) in self.tallies.iter_mut().zip(&more.tallies) {
+            tally.count += more.count;
+            tally.bytes += more.bytes;
+        }
+        let room = MOST_ITEMS - self.items.len();
+        self.items.extend(more.items.into_iter().take(room));
+    }
+
     /// The items in the order in which they were met, 10,000 at most.
     pub fn items(&self) -> &[Item] {
         &self.items

@@ -313,7 +313,7 @@ mod tests {
             Task::Missing(key) => format!("?{key}"),
             Task::Candidate(entry) => format!("-{}", entry.key),
         });
-        (text.collect::<Vec<_>>().join(" "), judged, taken)
+        (text.collect::<Vec<_>>().join(" "), passed, taken)
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod load;
+mod maintain;
 #[path = "../s3_support/servers.rs"]
 mod servers;
 #[path = "../s3_support/sparse.rs"]
