@@ -17,7 +17,7 @@ use crate::{
     maintain::{self, Report, Step},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
-    store::{self, Key, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
+    store::{self, Key, LimitStore, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
 use std::{
@@ -86,7 +86,8 @@ impl Driver {
         let open = |uri: &str| -> Result<Arc<dyn ObjectStore>> {
             // Counted within the retries: each attempt by itself.
             let counted = MeteredStore::new(store::open(uri, &options)?, engine.metrics().clone());
-            Ok(RetryStore::new(counted, engine, &settings))
+            let limited = LimitStore::new(counted, engine, &settings);
+            Ok(RetryStore::new(limited, engine, &settings))
         };
         let store = open(uri)?;
         let previous: Result<Vec<_>> = settings

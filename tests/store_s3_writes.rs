@@ -29,7 +29,7 @@ fn known() -> S3Options {
 
 fn store(endpoint: &str, options: S3Options) -> Arc<dyn ObjectStore> {
     let mut s3 = S3Options { endpoint: Some(endpoint.into()), ..options };
-    s3.credentials.fixed = Some(("access".into(), Secret::new("secret")));
+    s3.credentials.fixed = Some((Secret::new("access"), Secret::new("secret")));
     let options = OpenOptions { s3: Env { options: s3, ..Env::default() }, ..OpenOptions::default() };
     open("s3://bucket/tier", &options).unwrap()
 }

@@ -102,6 +102,10 @@ metrics! {
     store_request_seconds: Per<Request, Histogram> = "seglift_store_request_duration_seconds", "seconds", Stable;
     /// Payload bytes that went to and came from stores, those of failed attempts included.
     store_bytes: Per<Direction, Counter> = "seglift_store_bytes_total", "bytes", Stable;
+    /// Time that a request waited for its place among the reads (`down`) or writes (`up`) of its store.
+    store_queue_seconds: Per<Direction, Histogram> = "seglift_store_queue_seconds", "seconds", Stable;
+    /// Requests that wait for such a place now.
+    store_queue: Per<Direction, Gauge> = "seglift_store_queue_length", "requests", Stable;
     /// Requests to stores that were sent again after a failure; each is in the requests as well.
     store_retries: Per<Request, Counter> = "seglift_store_retries_total", "requests", Stable;
     /// Uploads that a store had lost, so that the whole of them was begun again.

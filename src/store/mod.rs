@@ -26,17 +26,20 @@ pub mod doctor;
 #[cfg(feature = "testing")]
 pub mod fault;
 mod key;
+mod limit;
 mod local;
 mod memory;
 mod metered;
 mod open;
 mod parts;
 mod pieces;
+mod registry;
 mod retry;
 pub mod s3;
 
 pub use cleanup::{Arrived, Removal, Unfinished, UploadMark, UploadPage};
 pub use key::Key;
+pub use limit::LimitStore;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;

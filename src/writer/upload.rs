@@ -57,7 +57,17 @@ impl From<Error> for Ended {
 impl From<Ended> for Error {
     fn from(ended: Ended) -> Error {
         match ended {
-            Ended::Gone(e) => e.context("the store has lost the upload; offload the segment again"),
+            // Nothing that the host named is missing or in use: it can only send the segment again.
+            Ended::Gone(e) => Error::new(
+                Code::Unavailable,
+                format!("the store has lost the upload; send the segment again: {e}"),
+            )
+            .with_service(
+                e.http_status(),
+                e.service_code(),
+                e.request_id(),
+                e.extended_request_id(),
+            ),
             Ended::Failed(e) => e,
         }
     }

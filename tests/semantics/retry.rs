@@ -277,7 +277,7 @@ fn an_upload_that_the_store_has_lost_is_begun_again() {
             // Not for ever, and never once a commit without an answer may still arrive.
             let driver = retrying(&place, "part=2+:NOT_FOUND");
             let error = offload(&driver, "k", &bytes, codec).unwrap_err();
-            assert_eq!(error.code(), Code::NotFound);
+            assert_eq!((error.code(), error.retryable()), (Code::Unavailable, true));
             assert!(error.message().contains("the store has lost the upload"), "{error}");
             assert_eq!(driver.engine().metrics().upload_restarts.value(), 3);
             let driver = retrying(&place, "commit=1:unknown,2+:NOT_FOUND");

@@ -287,6 +287,47 @@ super::properties! {
         aliases: [],
     }
 
+    /// Reads (gets, listings) that a store is sent at a time, by all drivers that open it with the same
+    /// limits; further ones wait. They never wait for writes.
+    store_concurrency_reads: usize {
+        key: "store.concurrency.reads",
+        // 128 fetches of 4 MiB a second and more each: well beyond a 25 Gbit/s link, within 1,024 descriptors.
+        kind: Kind::Integer { min: 1, max: 65_536 },
+        preset: Preset::Fixed("128"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Writes (parts, whole objects, commits, deletes) that a store is sent at a time, as for reads.
+    store_concurrency_writes: usize {
+        key: "store.concurrency.writes",
+        // Sixteen offloads with all their parts.
+        kind: Kind::Integer { min: 1, max: 65_536 },
+        preset: Preset::Fixed("64"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Bytes each second that go to a store at most, from all drivers that open it with the same limits; 0 is no
+    /// limit. Offloads must still move within `stall`.
+    store_rate_up: u64 {
+        key: "store.rate.up",
+        kind: Kind::Size { min: 0, max: TIB },
+        preset: Preset::Fixed("0"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
+    /// Bytes each second that come from a store at most, as for `store.rate.up`. Reads must still end by their
+    /// deadlines.
+    store_rate_down: u64 {
+        key: "store.rate.down",
+        kind: Kind::Size { min: 0, max: TIB },
+        preset: Preset::Fixed("0"),
+        scope: Driver,
+        since: "0.1.0",
+        aliases: [],
+    }
     /// How often one request to the store is sent at most while it fails for reasons that may pass;
     /// 1 switches retries off.
     retry_attempts: u32 {

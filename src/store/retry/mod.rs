@@ -24,7 +24,7 @@ mod tries;
 
 use super::{
     Arrived, Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
-    Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
+    Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, registry::Registry,
 };
 use crate::{
     config::Settings,
@@ -33,13 +33,7 @@ use crate::{
     metrics::Metrics,
 };
 use breaker::Breaker;
-use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Weak},
-    time::Instant,
-};
+use std::{future::Future, sync::Arc, time::Instant};
 use table::{Operation, Verdict, verdict};
 use tokens::Tokens;
 use tries::Tries;
@@ -56,26 +50,6 @@ struct Place {
     uri: String,
     budget: u32,
     breaker: breaker::Limits,
-}
-
-/// The health of each store, for as long as somebody uses it.
-#[derive(Default)]
-struct Registry(Mutex<HashMap<Place, Weak<Health>>>);
-
-impl Registry {
-    fn of(&self, place: Place, metrics: &Arc<Metrics>) -> Arc<Health> {
-        let mut all = self.0.lock();
-        if let Some(health) = all.get(&place).and_then(Weak::upgrade) {
-            return health;
-        }
-        all.retain(|_, health| health.strong_count() > 0);
-        let health = Arc::new(Health {
-            tokens: Tokens::new(place.budget, Instant::now()),
-            breaker: Breaker::new(place.breaker, metrics.clone()),
-        });
-        all.insert(place, Arc::downgrade(&health));
-        health
-    }
 }
 
 struct Core {
@@ -102,7 +76,11 @@ impl RetryStore {
                 pause: settings.breaker_pause,
             },
         };
-        let health = engine.extension(|_| Registry::default()).of(place, engine.metrics());
+        let registry = engine.extension(|_| Registry::<Place, Health>::default());
+        let health = registry.of(place, |place| Health {
+            tokens: Tokens::new(place.budget, Instant::now()),
+            breaker: Breaker::new(place.breaker, engine.metrics().clone()),
+        });
         let limits = tries::Limits {
             attempts: settings.retry_attempts,
             first_pause: settings.retry_pause_first,
@@ -219,8 +197,17 @@ impl ObjectStore for RetryStore {
     }
 
     fn learn(&self) -> BoxFuture<'_, Result<()>> {
-        // It asks with a put, and is worth as many tries.
-        Box::pin(self.0.run(Operation::Put, false, || self.0.inner.learn()))
+        Box::pin(async {
+            let mut tries = Tries::new(&self.0, Operation::Learn, false);
+            loop {
+                // Mostly nothing is asked, so that a success says nothing about the store's health.
+                tries.without_leave();
+                match self.0.inner.learn().await {
+                    Ok(()) => return Ok(()),
+                    Err(e) => tries.broke(e).await?,
+                }
+            }
+        })
     }
 
     fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {

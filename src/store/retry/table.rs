@@ -11,6 +11,7 @@ use crate::{
 /// A call of a store or of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
+    Learn,
     Put,
     Begin,
     Part,
@@ -31,7 +32,7 @@ impl Operation {
             Operation::Commit => Request::Commit,
             Operation::Abort => Request::Abort,
             Operation::Get => Request::Get,
-            Operation::Head => Request::Head,
+            Operation::Learn | Operation::Head => Request::Head,
             Operation::Delete => Request::Delete,
             Operation::List => Request::List,
         }
@@ -102,7 +103,8 @@ pub(super) const fn health(code: Code) -> Health {
 mod tests {
     use super::*;
 
-    const ALL: [Operation; 9] = [
+    const ALL: [Operation; 10] = [
+        Operation::Learn,
         Operation::Put,
         Operation::Begin,
         Operation::Part,
@@ -117,33 +119,33 @@ mod tests {
     /// The whole table, written out: a line for each code, a column for each operation in the order of `ALL`. `A`
     /// is again, `1` once, `.` never.
     const TABLE: &str = "
-        INVALID_ARGUMENT    . . . . . . . . .
-        UNSUPPORTED_FIELD   . . . . . . . . .
-        UNSUPPORTED_VERSION . . . . . . . . .
-        INVALID_CONFIG      . . . . . . . . .
-        NOT_FOUND           . . . . . . . . .
-        NOT_FOUND_OR_DENIED . . . . . . . . .
-        ALREADY_EXISTS      . . . . . . . . .
-        CORRUPT             . . . . . . . . .
-        OUT_OF_RANGE        . . . . . . . . .
-        ARCHIVED            . . . . . . . . .
-        WRONG_STORE         . . . . . . . . .
-        SOURCE_FAILED       . . . . . . . . .
-        UNAUTHENTICATED     1 1 1 1 1 1 1 1 1
-        PERMISSION_DENIED   . . . . . . . . .
-        THROTTLED           A A A A A A A A A
-        UNAVAILABLE         A A A A A A A A A
-        TIMED_OUT           A A A A A A A A A
-        CANCELLED           . . . . . . . . .
-        OUTCOME_UNKNOWN     . . . . . . . . .
-        NO_SPACE            . . . . . . . . .
-        BUSY                A A A . A . . A .
-        WOULD_BLOCK         . . . . . . . . .
-        RESOURCE_EXHAUSTED  . . . . . . . . .
-        CLOSED              . . . . . . . . .
-        FORKED              . . . . . . . . .
-        END                 . . . . . . . . .
-        INTERNAL            . . . . . . . . .
+        INVALID_ARGUMENT    . . . . . . . . . .
+        UNSUPPORTED_FIELD   . . . . . . . . . .
+        UNSUPPORTED_VERSION . . . . . . . . . .
+        INVALID_CONFIG      . . . . . . . . . .
+        NOT_FOUND           . . . . . . . . . .
+        NOT_FOUND_OR_DENIED . . . . . . . . . .
+        ALREADY_EXISTS      . . . . . . . . . .
+        CORRUPT             . . . . . . . . . .
+        OUT_OF_RANGE        . . . . . . . . . .
+        ARCHIVED            . . . . . . . . . .
+        WRONG_STORE         . . . . . . . . . .
+        SOURCE_FAILED       . . . . . . . . . .
+        UNAUTHENTICATED     1 1 1 1 1 1 1 1 1 1
+        PERMISSION_DENIED   . . . . . . . . . .
+        THROTTLED           A A A A A A A A A A
+        UNAVAILABLE         A A A A A A A A A A
+        TIMED_OUT           A A A A A A A A A A
+        CANCELLED           . . . . . . . . . .
+        OUTCOME_UNKNOWN     . . . . . . . . . .
+        NO_SPACE            . . . . . . . . . .
+        BUSY                . A A A . A . . A .
+        WOULD_BLOCK         . . . . . . . . . .
+        RESOURCE_EXHAUSTED  . . . . . . . . . .
+        CLOSED              . . . . . . . . . .
+        FORKED              . . . . . . . . . .
+        END                 . . . . . . . . . .
+        INTERNAL            . . . . . . . . . .
     ";
 
     #[test]

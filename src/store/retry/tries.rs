@@ -76,6 +76,11 @@ impl Tries {
         }
     }
 
+    /// Counts an attempt that the breaker is not asked about.
+    pub fn without_leave(&mut self) {
+        self.made += 1;
+    }
+
     /// The attempt succeeded.
     pub fn succeeded(&self, leave: Leave) {
         self.core.health.tokens.earn();
@@ -94,7 +99,7 @@ impl Tries {
         self.pause(error).await
     }
 
-    /// As [`failed`](Tries::failed) for an answer that began well and broke off later.
+    /// As [`failed`](Tries::failed) without a leave: an answer that began well and broke off later.
     pub async fn broke(&mut self, error: Error) -> Result<()> {
         if let (Health::Failing, Ok(leave)) =
             (health(error.code()), self.core.health.breaker.enter(Instant::now()))

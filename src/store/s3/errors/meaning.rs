@@ -48,10 +48,10 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
                 at.bucket
             ),
         ),
-        "NoSuchUpload" | "InvalidPart" => for_good(
-            Code::Unavailable,
-            "the upload, or a part of it, is gone: something else ended or removed it; offload the segment again",
-        ),
+        // What these two groups say of a part or a commit lets the writer begin the upload again: see `Upload`.
+        "NoSuchUpload" | "InvalidPart" => {
+            means(Code::NotFound, "the upload, or a part of it, is gone: something else ended or removed it")
+        }
         "InvalidObjectState" => means(
             Code::Archived,
             "the object is in an archive class; restore it (RestoreObject) and read it when it is back",
@@ -59,7 +59,7 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
         "InvalidRange" => means(Code::OutOfRange, ""),
         "PreconditionFailed" => precondition(action),
         "ConditionalRequestConflict" | "OperationAborted" => {
-            means(Code::Unavailable, "another request for this key was under way; try again")
+            means(Code::Busy, "another request for this key was under way; try again")
         }
         "AccessDenied" | "AccessDeniedException" | "Forbidden" => denied(action, reply),
         "AllAccessDisabled" | "AccountProblem" | "AccountSuspended" | "NotSignedUp" | "InvalidPayer"
@@ -170,7 +170,7 @@ fn by_status(action: Action, reply: &Reply<'_>) -> Meaning {
         408 => {
             means(Code::Unavailable, "the service did not get the whole request in time; look at the network")
         }
-        409 => means(Code::Unavailable, "another request for this key was under way; try again"),
+        409 => means(Code::Busy, "another request for this key was under way; try again"),
         412 => precondition(action),
         416 => means(Code::OutOfRange, ""),
         429 => means(Code::Throttled, "the service asks to slow down"),

@@ -1,0 +1,340 @@
+//! A store that is not asked for everything at once: places for reads and for writes, and bytes each second.
+//!
+//! Purpose: offloads must not starve reads, nor the other way round, and an operator can say what share of a link
+//! tiered storage may take.
+//!
+//! Invariant: a read never waits for a write, nor a write for a read. A place is held while bytes move, that is
+//! until a body is at its end or dropped, and never over the pause between two attempts: retries stand outside.
+//!
+//! Trade-off: places and rates belong to a store within an engine, with the same settings, so that a hundred
+//! drivers of one bucket share them. How long requests wait stands in the metrics and not in their own time.
+
+mod pace;
+
+use super::{
+    Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
+    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, registry::Registry,
+};
+use crate::{
+    config::Settings,
+    engine::Engine,
+    error::{Code, Error, Result},
+    metrics::{Direction, Metrics},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use pace::Pace;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A store and what limits it.
+#[derive(PartialEq, Eq, Hash)]
+struct Place {
+    uri: String,
+    reads: usize,
+    writes: usize,
+    rate_up: u64,
+    rate_down: u64,
+}
+
+/// One way of a store.
+struct Way {
+    places: Arc<Semaphore>,
+    pace: Option<Pace>,
+    direction: Direction,
+}
+
+struct Ways {
+    reads: Arc<Way>,
+    writes: Arc<Way>,
+}
+
+impl Way {
+    fn new(direction: Direction, places: usize, rate: u64) -> Arc<Way> {
+        let pace = Pace::new(rate, Instant::now());
+        Arc::new(Way { places: Arc::new(Semaphore::new(places)), pace, direction })
+    }
+
+    /// A place, in the order of those who wait.
+    async fn enter(&self, metrics: &Metrics) -> Result<OwnedSemaphorePermit> {
+        let waited = metrics.store_queue_seconds.of(self.direction);
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            waited.observe(Duration::ZERO);
+            return Ok(place);
+        }
+        let waiting = Waiting::new(metrics, self.direction);
+        let place = self.places.clone().acquire_owned().await;
+        waited.observe(waiting.since.elapsed());
+        // Nobody closes them.
+        place.map_err(|_| Error::new(Code::Internal, "the places of a store are closed"))
+    }
+
+    /// The bytes at this way's rate.
+    fn paced(self: &Arc<Self>, body: ByteStream) -> ByteStream {
+        if self.pace.is_none() {
+            return body;
+        }
+        let way = self.clone();
+        let paced = move |piece: Result<Bytes>| {
+            let way = way.clone();
+            async move {
+                if let (Ok(piece), Some(pace)) = (&piece, &way.pace)
+                    && let Some(at) = pace.place(piece.len(), Instant::now())
+                {
+                    tokio::time::sleep_until(at.into()).await;
+                }
+                piece
+            }
+        };
+        body.then(paced).boxed()
+    }
+}
+
+/// Somebody who waits for a place, counted as such.
+struct Waiting<'a> {
+    metrics: &'a Metrics,
+    direction: Direction,
+    since: Instant,
+}
+
+impl Waiting<'_> {
+    fn new(metrics: &Metrics, direction: Direction) -> Waiting<'_> {
+        metrics.store_queue.of(direction).add(1);
+        Waiting { metrics, direction, since: Instant::now() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.metrics.store_queue.of(self.direction).sub(1);
+    }
+}
+
+/// Asks `inner` for no more than the settings allow.
+pub struct LimitStore {
+    inner: Arc<dyn ObjectStore>,
+    metrics: Arc<Metrics>,
+    ways: Arc<Ways>,
+}
+
+impl LimitStore {
+    /// `inner` within the places and rates of `settings`. Drivers of one engine that open the same store with the
+    /// same settings share them.
+    pub fn new(inner: Arc<dyn ObjectStore>, engine: &Engine, settings: &Settings) -> Arc<Self> {
+        let place = Place {
+            uri: inner.uri().to_owned(),
+            reads: settings.store_concurrency_reads,
+            writes: settings.store_concurrency_writes,
+            rate_up: settings.store_rate_up,
+            rate_down: settings.store_rate_down,
+        };
+        let registry = engine.extension(|_| Registry::<Place, Ways>::default());
+        let ways = registry.of(place, |place| Ways {
+            reads: Way::new(Direction::Down, place.reads, place.rate_down),
+            writes: Way::new(Direction::Up, place.writes, place.rate_up),
+        });
+        Arc::new(LimitStore { inner, metrics: engine.metrics().clone(), ways })
+    }
+
+    async fn read_place(&self) -> Result<OwnedSemaphorePermit> {
+        self.ways.reads.enter(&self.metrics).await
+    }
+
+    async fn write_place(&self) -> Result<OwnedSemaphorePermit> {
+        self.ways.writes.enter(&self.metrics).await
+    }
+}
+
+/// A body on its way here, and its place until it ends.
+struct Held {
+    body: ByteStream,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Stream for Held {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = self.body.poll_next_unpin(cx);
+        if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
+            self.place = None;
+        }
+        polled
+    }
+}
+
+/// A body that goes out at the rate of its way.
+struct Paced {
+    inner: Arc<dyn Body>,
+    way: Arc<Way>,
+}
+
+impl Body for Paced {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn open(&self) -> ByteStream {
+        self.way.paced(self.inner.open())
+    }
+
+    fn crc32c(&self) -> Option<u32> {
+        self.inner.crc32c()
+    }
+
+    fn not_kept(&self) {
+        self.inner.not_kept();
+    }
+}
+
+fn paced(way: &Arc<Way>, body: Arc<dyn Body>) -> Arc<dyn Body> {
+    match way.pace {
+        None => body,
+        Some(_) => Arc::new(Paced { inner: body, way: way.clone() }),
+    }
+}
+
+impl ObjectStore for LimitStore {
+    fn uri(&self) -> &str {
+        self.inner.uri()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn learn(&self) -> BoxFuture<'_, Result<()>> {
+        self.inner.learn()
+    }
+
+    fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            match self.write_place().await {
+                Ok(_place) => self.inner.put(key, info, paced(&self.ways.writes, body)).await,
+                Err(e) => Commit::NotDone(e),
+            }
+        })
+    }
+
+    fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
+        Box::pin(async move {
+            let _place = self.write_place().await?;
+            let inner = self.inner.begin(key, info).await?;
+            let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
+            Ok(Box::new(LimitUpload { inner, metrics, way }) as Box<dyn Upload>)
+        })
+    }
+
+    fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
+        Box::pin(async move {
+            let place = self.read_place().await?;
+            let get = self.inner.get(key, range).await?;
+            let held = Held { body: get.body, place: Some(place) };
+            Ok(Get { body: self.ways.reads.paced(held.boxed()), ..get })
+        })
+    }
+
+    fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.head(key).await
+        })
+    }
+
+    fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
+        Box::pin(async move {
+            match self.write_place().await {
+                Ok(_place) => self.inner.delete(keys).await,
+                Err(e) => vec![Err(e); keys.len()],
+            }
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<ListPage>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.list(prefix, after, max).await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.now().await
+        })
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.uploads(owner, after, max).await
+        })
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.arrived(upload).await
+        })
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let _place = self.write_place().await?;
+            self.inner.abort_upload(upload).await
+        })
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(async move {
+            let _place = self.write_place().await?;
+            self.inner.delete_unchanged(entry).await
+        })
+    }
+}
+
+struct LimitUpload {
+    inner: Box<dyn Upload>,
+    metrics: Arc<Metrics>,
+    way: Arc<Way>,
+}
+
+impl Upload for LimitUpload {
+    fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let _place = self.way.enter(&self.metrics).await?;
+            self.inner.put_part(number, offset, paced(&self.way, body)).await
+        })
+    }
+
+    fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            match self.way.enter(&self.metrics).await {
+                Ok(_place) => self.inner.commit().await,
+                Err(e) => Commit::NotDone(e),
+            }
+        })
+    }
+
+    fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let _place = self.way.enter(&self.metrics).await?;
+            self.inner.abort().await
+        })
+    }
+}
