@@ -6,6 +6,7 @@
 mod conformance;
 mod doctor;
 mod load;
+mod maintain;
 #[path = "../s3_support/servers.rs"]
 mod servers;
 #[path = "../s3_support/sparse.rs"]

@@ -187,6 +187,11 @@ impl S3Store {
 
     /// See [`ObjectStore::head`](crate::store::ObjectStore::head).
     pub(super) async fn head_object(&self, key: &Key) -> Result<Entry> {
+        self.head_with_etag(key).await.map(|(entry, _)| entry)
+    }
+
+    /// The same with the object's ETag, where the store gives one.
+    pub(super) async fn head_with_etag(&self, key: &Key) -> Result<(Entry, Option<String>)> {
         let client = self.connection.client().await?;
         let exchange = Exchange::new(false);
         let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
@@ -202,7 +207,7 @@ impl S3Store {
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());
         let modified = head.last_modified().and_then(micros);
         match (len, modified) {
-            (Some(len), Some(modified_us)) => Ok(Entry { key: key.clone(), len, modified_us }),
+            (Some(len), Some(modified_us)) => Ok((Entry { key: key.clone(), len, modified_us }, head.e_tag)),
             _ => {
                 let why = "does not say how long the object is and from when";
                 Err(errors::odd_answer(Action::Head, &self.at(Some(key)), why))
