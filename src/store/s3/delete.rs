@@ -130,10 +130,14 @@ impl S3Store {
 
     /// The answers in the order of the keys: in quiet mode only errors are listed.
     fn per_key(&self, keys: &[Key], answer: &DeleteObjectsOutput) -> Vec<Result<()>> {
-        let mut errors: HashMap<String, Error> = HashMap::new();
+        if answer.errors().is_empty() {
+            return keys.iter().map(|_| Ok(())).collect();
+        }
+        let named: HashMap<String, &Key> = keys.iter().map(|key| (self.place.object_key(key), key)).collect();
+        let mut errors: HashMap<&str, Error> = HashMap::new();
         let mut of_unknown = None;
         for error in answer.errors() {
-            let key = error.key().and_then(|name| keys.iter().find(|key| self.place.object_key(key) == name));
+            let key = error.key().and_then(|name| named.get(name).copied());
             let reply = Reply {
                 status: 200,
                 code: error.code().unwrap_or_default(),
@@ -144,7 +148,7 @@ impl S3Store {
             };
             let error = errors::from_reply(Action::Delete, &self.at(key), &reply);
             match key {
-                Some(key) => drop(errors.insert(key.to_string(), error)),
+                Some(key) => drop(errors.insert(key.as_str(), error)),
                 None => of_unknown = Some(error),
             }
         }

@@ -40,7 +40,7 @@ use super::{
     Arrived, Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
     Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use connection::Connection;
@@ -99,16 +99,12 @@ impl S3Store {
         At { bucket: &self.place.bucket, endpoint: self.connection.endpoint(), key: key.map(Key::as_str) }
     }
 
-    /// The error of a request that failed. Credentials that have expired are asked for anew before the next.
+    /// The error of a request that failed.
     fn error<E>(&self, action: Action, key: Option<&Key>, error: SdkError<E, HttpResponse>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let error = errors::from_sdk(action, &self.at(key), error);
-        if error.code() == Code::Unauthenticated && error.retryable() {
-            self.connection.forget_credentials();
-        }
-        error
+        errors::from_sdk(action, &self.at(key), error)
     }
 }
 

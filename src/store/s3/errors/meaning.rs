@@ -83,9 +83,7 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
             unauthenticated("check access key and secret key, and that they belong to this endpoint", reply)
         }
         "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired" => {
-            // The store of `retry` tries once more, with credentials that were asked for anew.
-            let expired = unauthenticated("the credentials have expired; get new ones", reply);
-            Meaning { retryable: true, ..expired }
+            unauthenticated("the credentials have expired; get new ones", reply)
         }
         "PermanentRedirect"
         | "Redirect"

@@ -152,7 +152,8 @@ pub(super) fn from_reply(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Erro
     let meaning = meaning::of(action, at, reply);
     let said = reply.said();
     let what = match (said.is_empty(), meaning.remedy.is_empty()) {
-        (true, _) => meaning.remedy.into_owned(),
+        (true, true) => "the service gives no reason".to_owned(),
+        (true, false) => meaning.remedy.into_owned(),
         (false, true) => said,
         (false, false) => format!("{said}; {}", meaning.remedy),
     };

@@ -42,7 +42,7 @@ fn each_service_code_has_its_meaning() {
         (Get, 403, "SignatureDoesNotMatch", Code::Unauthenticated, false),
         (Get, 403, "InvalidAccessKeyId", Code::Unauthenticated, false),
         (Get, 404, "XAdminUserNotFound", Code::Unauthenticated, false),
-        (Part, 400, "ExpiredToken", Code::Unauthenticated, true),
+        (Part, 400, "ExpiredToken", Code::Unauthenticated, false),
         (Get, 400, "InvalidToken", Code::Unauthenticated, false),
         (Get, 503, "SlowDown", Code::Throttled, true),
         (Put, 503, "SlowDownWrite", Code::Throttled, true),
@@ -116,6 +116,12 @@ fn a_message_says_what_was_tried_what_was_said_what_to_do_and_ends_as_operators_
     );
     assert_eq!((error.http_status(), error.service_code()), (403, "AccessDenied"));
     assert_eq!((error.request_id(), error.extended_request_id()), ("R1", "X1"));
+}
+
+#[test]
+fn an_error_without_a_word_says_so() {
+    let error = from_reply(Action::Get, &AT, &reply(500, "InternalError", ""));
+    assert!(error.message().contains("https://s3.example: the service gives no reason (Service:"), "{error}");
 }
 
 #[test]
