@@ -139,6 +139,18 @@ impl Connection {
         Ok(credentials.provided())
     }
 
+    /// The error of an answer. Where it says that the credentials have run out, new ones are asked for before the
+    /// next request, which may then do what this one could not.
+    pub fn heard(&self, error: Error) -> Error {
+        match error.service_code() {
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+                self.forget_credentials();
+                error.with_retryable(true)
+            }
+            _ => error,
+        }
+    }
+
     /// Asks for credentials anew before the next request: for an answer such as `ExpiredToken`.
     pub fn forget_credentials(&self) {
         if let Some(credentials) = self.open.get().and_then(|open| open.credentials.as_ref()) {

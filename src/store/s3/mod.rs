@@ -104,7 +104,7 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        errors::from_sdk(action, &self.at(key), error)
+        self.connection.heard(errors::from_sdk(action, &self.at(key), error))
     }
 }
 
