@@ -394,3 +394,19 @@ fn the_environments_proxy_counts_unless_its_exceptions_or_the_settings_say_no() 
     machine.lists_as("AKIAENV", &with(&[]), &["s3.proxy=none"]);
     assert_eq!(proxy.seen().len(), 1);
 }
+
+#[test]
+fn certificates_that_cannot_be_used_are_an_error_before_any_request() {
+    let machine = Machine::new();
+    let empty = machine.write("empty.pem", "");
+    let (file, dir) = (empty.to_str().unwrap(), machine.home.path().join("nosuch"));
+    let bare = [KEYS[0], KEYS[1], ("SSL_CERT_FILE", file), ("SSL_CERT_DIR", dir.to_str().unwrap())];
+    let https = "s3.endpoint=https://127.0.0.1:1";
+    let ran = machine.list_at(&bare, &[https]);
+    assert!(!ran.ok);
+    holds(&ran.text, &["no certificates to trust", "ca-certificates", "s3.ca.file"]);
+    let ran = machine.list_at(&KEYS, &[https, &format!("s3.ca.file={file}")]);
+    assert!(!ran.ok);
+    holds(&ran.text, &[file, "BEGIN CERTIFICATE"]);
+    machine.lists_as("AKIAENV", &bare, &[]);
+}
