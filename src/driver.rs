@@ -14,6 +14,7 @@ use crate::{
     config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
+    maintain::{self, Report, Step},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
     store::{self, Key, LimitStore, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
@@ -47,6 +48,10 @@ pub enum Outcome {
     Deleted(Vec<Result<()>>),
     /// A page of a listing.
     Listed(ListPage),
+    /// What a reap found and did.
+    Reaped(Box<Report>),
+    /// What a step of a sweep found and did.
+    Swept(Box<Step>),
 }
 
 /// The connection of an engine to one store. Clones are the same driver; any number of threads may use it.
@@ -59,6 +64,7 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     reader: Arc<Reader>,
     writer: Arc<writer::Context>,
+    maintain: maintain::Context,
     scope: Scope,
 }
 
@@ -109,11 +115,17 @@ impl Driver {
                 .then_some(settings.block_size as u32),
             clock: SystemClock::new(),
         });
+        let maintain = maintain::Context {
+            store: store.clone(),
+            reader: reader.clone(),
+            owner: settings.owner.clone(),
+            metrics: engine.metrics().clone(),
+        };
         engine.log().info("driver", "opened", &[("store", &store.uri())]);
         warn_of_lost_settings(engine, config, &settings);
         engine.metrics().open_drivers.add(1);
         let engine = engine.clone();
-        Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
+        Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, maintain, scope })))
     }
 
     /// The store's canonical URI, without credentials.
@@ -325,6 +337,10 @@ operation! {
     ObjectRange of key, Outcome::Bytes;
     |inner, op| inner.reader.clone().object_range(op, key.to_owned(), offset, len)
 }
+
+mod cleanup;
+
+pub use cleanup::Sweep;
 
 impl Driver {
     /// Opens a streaming writer, which reserves its memory now or is `BUSY`. With `on_writable`, that is called after a

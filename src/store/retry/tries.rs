@@ -142,7 +142,16 @@ impl Tries {
     fn outlives(&self, pause: Duration) -> bool {
         let Some(then) = Instant::now().checked_add(pause) else { return false };
         let in_time = |end: Option<Instant>| end.is_none_or(|end| then < end);
-        in_time(self.patience.deadline()) && in_time(self.started.checked_add(self.core.limits.time))
+        let standing = match self.operation {
+            // A commit that is cut off by the stall limit counts as unknown: it must end before that, while it is
+            // certain. For the others the cut is harmless, and they move bytes.
+            Operation::Commit => {
+                self.patience.stall().and_then(|stall| self.started.checked_add(stall / 4 * 3))
+            }
+            _ => None,
+        };
+        let own = self.started.checked_add(self.core.limits.time);
+        [self.patience.deadline(), own, standing].into_iter().all(in_time)
     }
 
     /// The request's last error, with what was tried.
