@@ -315,21 +315,23 @@ fn single_sign_on_gives_credentials_for_its_cached_token() {
     );
     // The file is named by the SHA-1 of the start URL.
     let cached = ".aws/sso/cache/2419b73b5d9b372fc089e2beb92c8bb1d56e019b.json";
-    let variables = [("AWS_ENDPOINT_URL_SSO", portal.url())];
-    let variables = [(variables[0].0, variables[0].1.as_str())];
+    let url = portal.url();
+    let variables = [("AWS_ENDPOINT_URL_SSO", url.as_str())];
     let text = machine.fails(&variables, &["s3.profile=sso"]);
-    holds(&text, &["the AWS profile sso", "gave no credentials"]);
-    let token = |expires: &str| {
+    holds(&text, &["the AWS profile sso", "gave no credentials", "sso/cache"]);
+    let token = |token: &str| {
+        let (start, expires) = ("https://seglift.example/start", in_seconds(3600));
         format!(
-            r#"{{"accessToken":"sso-token","expiresAt":"{expires}","region":"us-east-1","startUrl":"https://seglift.example/start"}}"#
+            r#"{{"accessToken":"{token}","expiresAt":"{expires}","region":"us-east-1","startUrl":"{start}"}}"#
         )
     };
-    machine.write(cached, &token(&in_seconds(3600)));
+    machine.write(cached, &token("sso-token"));
     machine.lists_as("ASIASSO", &variables, &["s3.profile=sso"]);
     let asked = portal.seen()[0].target.clone();
     holds(&asked, &["role_name=Tier", "account_id=123456789012"]);
-    machine.write(cached, &token("2020-01-01T00:00:00Z"));
-    holds(&machine.fails(&variables, &["s3.profile=sso"]), &["the AWS profile sso", "expired"]);
+    // One that the portal takes no more.
+    machine.write(cached, &token("token-of-yesterday"));
+    holds(&machine.fails(&variables, &["s3.profile=sso"]), &["the AWS profile sso", "gave no credentials"]);
 }
 
 #[test]
@@ -391,4 +393,20 @@ fn the_environments_proxy_counts_unless_its_exceptions_or_the_settings_say_no() 
     machine.lists_as("AKIAENV", &with(&[("NO_PROXY", "127.0.0.1")]), &[]);
     machine.lists_as("AKIAENV", &with(&[]), &["s3.proxy=none"]);
     assert_eq!(proxy.seen().len(), 1);
+}
+
+#[test]
+fn certificates_that_cannot_be_used_are_an_error_before_any_request() {
+    let machine = Machine::new();
+    let empty = machine.write("empty.pem", "");
+    let (file, dir) = (empty.to_str().unwrap(), machine.home.path().join("nosuch"));
+    let bare = [KEYS[0], KEYS[1], ("SSL_CERT_FILE", file), ("SSL_CERT_DIR", dir.to_str().unwrap())];
+    let https = "s3.endpoint=https://127.0.0.1:1";
+    let ran = machine.list_at(&bare, &[https]);
+    assert!(!ran.ok);
+    holds(&ran.text, &["no certificates to trust", "ca-certificates", "s3.ca.file"]);
+    let ran = machine.list_at(&KEYS, &[https, &format!("s3.ca.file={file}")]);
+    assert!(!ran.ok);
+    holds(&ran.text, &[file, "BEGIN CERTIFICATE"]);
+    machine.lists_as("AKIAENV", &bare, &[]);
 }
