@@ -65,7 +65,7 @@ fn failure<'a>(findings: &'a [Finding], check: &str) -> &'a Finding {
 /// What a store has of lifecycle rules, as XML.
 fn rules(rule: &'static str) -> Server {
     behind(move |line| {
-        line.starts_with("GET /bucket?lifecycle").then(|| {
+        (line.starts_with("GET") && line.contains("?lifecycle")).then(|| {
             let filter = "<Filter><Prefix>tier/</Prefix></Filter><Status>Enabled</Status>";
             let rule = format!("<Rule><ID>r1</ID>{filter}{rule}</Rule>");
             (200, format!("<LifecycleConfiguration>{rule}</LifecycleConfiguration>"))
