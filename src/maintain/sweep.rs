@@ -201,9 +201,7 @@ impl Sweep {
             Task::Candidate(entry) => {
                 let (verdict, error) = match self.candidate(op, now_us, entry).await {
                     Ok(verdict) => (verdict, None),
-                    Err(e) if e.code() == Code::NotFound => (Verdict::Gone, None),
-                    Err(e) if hides_the_owner(e.code()) => (Verdict::Unreadable, Some(e)),
-                    Err(e) => (Verdict::Failed, Some(e)),
+                    Err((verdict, e)) => (verdict, Some(e)),
                 };
                 item(entry, verdict, error)
             }
@@ -225,11 +223,21 @@ impl Sweep {
         Item { name: key.to_owned(), upload_id: String::new(), verdict, bytes, time_us, error }
     }
 
-    async fn candidate(&self, op: &Op, now_us: i64, entry: &Entry) -> Result<Verdict> {
+    async fn candidate(
+        &self,
+        op: &Op,
+        now_us: i64,
+        entry: &Entry,
+    ) -> std::result::Result<Verdict, (Verdict, Error)> {
         if !is_older(entry.modified_us, self.options.grace, now_us) {
             return Ok(Verdict::Young);
         }
-        let tail = self.context.reader.tail(op, &entry.key).await?;
+        let tail = match self.context.reader.tail(op, &entry.key).await {
+            Ok(tail) => tail,
+            Err(e) if e.code() == Code::NotFound => return Ok(Verdict::Gone),
+            Err(e) if hides_the_owner(e.code()) => return Err((Verdict::Unreadable, e)),
+            Err(e) => return Err((Verdict::Failed, e)),
+        };
         if tail.owner() != self.context.owner {
             return Ok(Verdict::OtherOwner);
         }
@@ -239,7 +247,8 @@ impl Sweep {
         if !self.options.delete {
             return Ok(Verdict::WouldRemove);
         }
-        Ok(match self.context.store.delete_unchanged(entry).await? {
+        let failed = |e| (Verdict::Failed, e);
+        Ok(match self.context.store.delete_unchanged(entry).await.map_err(failed)? {
             Removal::Removed => {
                 self.context.metrics.swept_objects.add(1);
                 self.context.metrics.swept_bytes.add(entry.len);
