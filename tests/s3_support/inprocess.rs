@@ -109,6 +109,9 @@ async fn serve(listener: TcpListener, service: S3Service, front: Arc<Front>, buc
             async move {
                 let mut response = match own {
                     Some((status, body)) => {
+                        // Whoever still sends hears of a closed connection, and of no answer.
+                        let mut sent = s3s::Body::from(request.into_body());
+                        let _ = sent.store_all_limited(16 << 20).await;
                         let response = Response::builder().status(status);
                         response.body(s3s::Body::from(body)).expect("status and body make an answer")
                     }

@@ -43,8 +43,7 @@ impl Exam<'_> {
             Err(error) if matches!(error.http_status(), 405 | 501) => Finding::warn(
                 CHECK,
                 "the store has no lifecycle rules",
-                "look now and then for unfinished uploads, which are in no listing of objects: \
-                 aws s3api list-multipart-uploads",
+                "run seglift reap now and then: unfinished uploads are paid for and in no listing of objects",
             ),
             Err(error) if error.code() == Code::PermissionDenied && access < Access::Admin => {
                 Finding::skipped(

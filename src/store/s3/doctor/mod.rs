@@ -21,7 +21,7 @@ use crate::{
     error::{Code, Error, Result},
     store::{
         Key, Upload,
-        doctor::{Access, Finding, PROBE, Probe, Question, Report, Stop, objects, until},
+        doctor::{Access, Finding, PROBE, Probe, Question, Report, State, Stop, objects, until},
     },
 };
 use answer::Answer;
@@ -178,7 +178,9 @@ impl<'a> Exam<'a> {
         }
         sheet.put(network.tls());
         sheet.put(answer.credentials(provided.as_ref()));
-        sheet.put(answer.clock());
+        let clock = answer.clock();
+        let wrong = if clock.state == State::Fail { Some("clock") } else { wrong };
+        sheet.put(clock);
         match wrong {
             None => sheet.put(answer.bucket(region)),
             Some("credentials") => return Err("the store does not take the credentials".into()),
