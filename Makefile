@@ -19,6 +19,7 @@ SUITE += test-scripts:1
 SUITE += lint:6
 SUITE += test-rust:8
 SUITE += test-c:4
+SUITE += test-stores:6
 
 RUN_TOOLS  = cc rust
 TEST_TOOLS = make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
@@ -113,8 +114,11 @@ target/c/minibroker_client: $(CLIENT_SRC) $(C_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) -o $@ $(CLIENT_SRC)
 
+# With a test among its targets cargo takes the features of dependencies that tests take (hyper's
+# server and others), so that the library is the one that test-rust has built, and the AWS SDK below
+# it is not built a second time.
 lib-testing:
-	@$(CARGO) build --release --locked $(FEATURES)
+	@$(CARGO) build --release --locked $(FEATURES) --lib --bins --test layers
 
 # For .ci/run, which may install tools before `make test` looks for them.
 print-test-tools:

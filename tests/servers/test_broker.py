@@ -3,9 +3,9 @@
 import random
 
 from broker import RETRY, Broker, Refused
+from fill import AT_ONCE, fill, only_tiered, payloads
 from held import Held
 from tap import test, wait_until
-from test_tier import AT_ONCE, fill, only_tiered, payloads
 
 PATIENCE = 60  # seconds; the broker waits up to 5 s between tries
 

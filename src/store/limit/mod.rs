@@ -12,8 +12,9 @@
 mod pace;
 
 use super::{
-    Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
-    Upload, UploadInfo, pieces::PIECE, registry::Registry,
+    Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
+    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, pieces::PIECE,
+    registry::Registry,
 };
 use crate::{
     config::Settings,
@@ -276,6 +277,46 @@ impl ObjectStore for LimitStore {
         Box::pin(async move {
             let _place = self.read_place().await?;
             self.inner.list(prefix, after, max).await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.now().await
+        })
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.uploads(owner, after, max).await
+        })
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            self.inner.arrived(upload).await
+        })
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            let _place = self.write_place().await?;
+            self.inner.abort_upload(upload).await
+        })
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(async move {
+            let _place = self.write_place().await?;
+            self.inner.delete_unchanged(entry).await
         })
     }
 }

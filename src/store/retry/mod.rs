@@ -23,8 +23,8 @@ mod tokens;
 mod tries;
 
 use super::{
-    Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore, Upload,
-    UploadInfo, registry::Registry,
+    Arrived, Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
+    Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, registry::Registry,
 };
 use crate::{
     config::Settings,
@@ -241,6 +241,31 @@ impl ObjectStore for RetryStore {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>> {
         Box::pin(self.0.run(Operation::List, false, move || self.0.inner.list(prefix, after, max)))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(self.0.run(Operation::Head, false, || self.0.inner.now()))
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        Box::pin(self.0.run(Operation::List, false, move || self.0.inner.uploads(owner, after, max)))
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        Box::pin(self.0.run(Operation::List, false, move || self.0.inner.arrived(upload)))
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.0.run(Operation::Abort, false, move || self.0.inner.abort_upload(upload)))
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(self.0.run(Operation::Delete, false, move || self.0.inner.delete_unchanged(entry)))
     }
 }
 

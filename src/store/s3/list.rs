@@ -49,7 +49,11 @@ impl S3Store {
         after: Option<&str>,
         max: usize,
     ) -> Result<ListPage> {
+        if !begins_keys(prefix) {
+            return Ok(ListPage::default());
+        }
         let prefix = self.place.with_prefix(prefix);
+        let asked_prefix = without_dots(&prefix);
         let mut last = after.map(|after| self.place.with_prefix(after));
         let mut from = match &last {
             Some(after) if !after.is_empty() => From::After(after.clone()),
@@ -60,12 +64,16 @@ impl S3Store {
             // One more than wanted, to see for ourselves whether there is one: some stores (MinIO, with a limit
             // inside a folder) say of a full page that it is the last although more follows.
             let asked = (max - page.entries.len()).saturating_add(1).min(MAX_KEYS);
-            let raw = self.raw_page(&prefix, &from, asked).await?;
+            let raw = self.raw_page(asked_prefix, &from, asked).await?;
             for (name, object) in &raw.objects {
                 if last.as_ref().is_some_and(|last| name <= last) {
                     return Err(self.odd_listing("is not in byte order or repeats what came before"));
                 }
                 last = Some(name.clone());
+                if !name.starts_with(&prefix) && *name > prefix {
+                    page.more = false;
+                    return Ok(page);
+                }
                 // Others put objects into buckets, too.
                 let Some(key) = self.place.key_of(name).filter(|_| name.starts_with(&prefix)) else {
                     continue;
@@ -152,6 +160,18 @@ impl S3Store {
     }
 }
 
+/// Whether there can be a key that begins so. MinIO refuses to list what cannot be, instead of listing nothing.
+fn begins_keys(prefix: &str) -> bool {
+    prefix.rsplit('/').skip(1).all(|folder| !matches!(folder, "" | "." | ".."))
+}
+
+/// A prefix without a last name of dots alone, which MinIO takes for a way out of the folder although keys may begin
+/// so; what is listed too much is left out here.
+fn without_dots(prefix: &str) -> &str {
+    let folder = prefix.rfind('/').map_or(0, |slash| slash + 1);
+    if matches!(&prefix[folder..], "." | "..") { &prefix[..folder] } else { prefix }
+}
+
 /// The text of `encoding-type=url`: percent-encoded bytes of UTF-8, and `+` for a space.
 fn url_decoded(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
@@ -161,6 +181,21 @@ fn url_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_that_no_key_begins_with_lists_nothing_and_dots_are_left_to_the_filter() {
+        for prefix in ["", "a", "a/", "a/b", ".", "..", "a/..", "a/.b/c", "...", "a/..."] {
+            assert!(begins_keys(prefix), "{prefix:?}");
+        }
+        for prefix in ["/", "a//", "//a", "../", "a/../", "./a", "a/./b"] {
+            assert!(!begins_keys(prefix), "{prefix:?}");
+        }
+        for (prefix, asked) in
+            [("..", ""), ("a/.", "a/"), ("a/..", "a/"), ("a/...", "a/..."), ("a/", "a/"), ("", "")]
+        {
+            assert_eq!(without_dots(prefix), asked);
+        }
+    }
 
     #[test]
     fn url_encoded_keys_are_decoded_or_refused() {

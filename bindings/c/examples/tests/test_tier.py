@@ -7,25 +7,8 @@ import subprocess
 import threading
 
 from broker import METRICS, READ, Broker, Connection, Refused
+from fill import AT_ONCE, fill, only_tiered, payloads
 from tap import test, wait_until
-
-AT_ONCE = {"policy.size.threshold": "0", "policy.deletion.lag": "0"}
-
-
-def payloads(count, seed=1):
-    """Records of 0 to 8 KB that compress a little."""
-    numbers = random.Random(seed)
-    return [numbers.randbytes(numbers.randrange(4000)) * 2 for _ in range(count)]
-
-
-def fill(broker, records):
-    for at in range(0, len(records), 10):
-        broker.append(*records[at : at + 10])
-    broker.roll()
-
-
-def only_tiered(broker):
-    return set(broker.states()) == {"t", "o"}
 
 
 def objects(folder):
