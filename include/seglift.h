@@ -204,6 +204,39 @@
 #define SEGLIFT_ACTION_DROP_LOCAL 2
 /** Delete the object: the segment's retention is over. */
 #define SEGLIFT_ACTION_DELETE_TIERED 4
+/** It is gone. */
+#define SEGLIFT_VERDICT_REMOVED 1
+/** It would be gone without dry-run. */
+#define SEGLIFT_VERDICT_WOULD_REMOVE 2
+/** Somebody tried to remove it and failed; the entry's error says why. */
+#define SEGLIFT_VERDICT_FAILED 3
+/** Sweep: it cannot be read, so nobody knows whose it is; the entry's error says why. It stays. */
+#define SEGLIFT_VERDICT_UNREADABLE 4
+/** Another owner's. It stays. */
+#define SEGLIFT_VERDICT_OTHER_OWNER 5
+/** Reap: the store does not show whose it is. It stays, unless ALL_OWNERS was said. */
+#define SEGLIFT_VERDICT_UNKNOWN_OWNER 6
+/** Not old enough. It stays. */
+#define SEGLIFT_VERDICT_YOUNG 7
+/** Reap: the process that began it lives. It stays. */
+#define SEGLIFT_VERDICT_ALIVE 8
+/** Sweep: you refer to it. It stays. */
+#define SEGLIFT_VERDICT_LIVE 9
+/** Sweep: you refer to it, and it is not in the store. */
+#define SEGLIFT_VERDICT_MISSING 10
+/** It was there a moment ago, and somebody else ended or removed it. */
+#define SEGLIFT_VERDICT_GONE 11
+/** Sweep: another object came under the key a moment ago. It stays. */
+#define SEGLIFT_VERDICT_CHANGED 12
+/** seglift_reap_options.flags: abort nothing, only report. */
+#define SEGLIFT_REAP_DRY_RUN 1
+/**
+ * seglift_reap_options.flags: uploads of other owners as well, and those whose owner the store does not show. S3 shows
+ * that of none: there reap aborts nothing without this flag. Say it where no other host uses the bucket and prefix.
+ */
+#define SEGLIFT_REAP_ALL_OWNERS 2
+/** seglift_sweep_options.flags: delete. Without it a sweep only reports. */
+#define SEGLIFT_SWEEP_DELETE 1
 
 /**
  * Bytes that the library made: a range of a segment, an attachment, a document. Immutable.
@@ -220,6 +253,12 @@ typedef struct seglift_bytes seglift_bytes;
  * Since 1.0.
  */
 typedef struct seglift_cancel seglift_cancel;
+
+/**
+ * What a reap, or a step of a sweep, found and did.
+ * Ownership: yours, until seglift_cleanup_free. Threads: any number at once, read only. Since 1.0.
+ */
+typedef struct seglift_cleanup seglift_cleanup;
 
 /**
  * Settings, by name. See docs/configuration.md for all of them.
@@ -279,6 +318,13 @@ typedef struct seglift_records seglift_records;
  * Ownership: yours, until seglift_results_free, which frees its errors too. Threads: any number at once. Since 1.0.
  */
 typedef struct seglift_results seglift_results;
+
+/**
+ * A sweep: deletes objects of this owner that you do not refer to. Begin it, then feed the keys that you refer to in
+ * byte order, all of them, then finish it. To stop, free it: nothing behind the last key that was fed is deleted.
+ * Ownership: yours, until seglift_sweep_free. Threads: one at a time. Since 1.0.
+ */
+typedef struct seglift_sweep seglift_sweep;
 
 /**
  * A segment that is being written. It is invisible until its commit.
@@ -643,7 +689,7 @@ typedef struct seglift_completion {
   uint32_t kind;
   /** How it ended. */
   seglift_code code;
-  /** Bytes read, entries listed, keys deleted. */
+  /** Bytes read, entries listed, keys deleted, live keys taken by a sweep. */
   uint64_t count;
   /** Unless code is OK or END. seglift_error_free. */
   struct seglift_error *error;
@@ -659,6 +705,8 @@ typedef struct seglift_completion {
   struct seglift_results *results;
   /** Of verify, also when code is CORRUPT. seglift_verify_report_free. */
   struct seglift_verify_report *report;
+  /** Of reap, sweep_feed and sweep_finish. seglift_cleanup_free. */
+  struct seglift_cleanup *cleanup;
 } seglift_completion;
 
 /** How far an operation has come. Since 1.0. */
@@ -748,6 +796,55 @@ typedef struct seglift_segment_state {
   /** Zero. */
   uint32_t reserved0;
 } seglift_segment_state;
+
+/** What to reap. Since 1.0. */
+typedef struct seglift_reap_options {
+  /** sizeof(seglift_reap_options). */
+  size_t size;
+  /** Start and newest part of an upload must be longer ago than this, in ms, by the store's clock; 0 = a day. */
+  int64_t older_than_ms;
+  /** SEGLIFT_REAP_* bits. */
+  uint32_t flags;
+  /** Zero. */
+  uint32_t reserved0;
+} seglift_reap_options;
+
+/** An upload or an object, and what became of it. Since 1.0. */
+typedef struct seglift_cleanup_entry {
+  /** You: sizeof(seglift_cleanup_entry). The library: how many bytes it wrote. */
+  size_t size;
+  /** The key; of an upload to files the temporary file's name. Valid as long as the cleanup. */
+  const char *name;
+  /** Of an upload: what the store knows it by, else "". Valid as long as the cleanup. */
+  const char *upload_id;
+  /** Its bytes in the store; 0 where they were not looked at. */
+  uint64_t bytes;
+  /** When it was last changed, in us since 1970 by the store's clock; 0 where there is nothing. */
+  int64_t time_us;
+  /** Why it failed or could not be read, else NULL. It belongs to the cleanup: do not free it. */
+  const struct seglift_error *error;
+  /** SEGLIFT_VERDICT_*. */
+  uint32_t verdict;
+  /** Zero. */
+  uint32_t reserved0;
+} seglift_cleanup_entry;
+
+/** What to sweep, and how carefully. Since 1.0. */
+typedef struct seglift_sweep_options {
+  /** sizeof(seglift_sweep_options). */
+  size_t size;
+  /** Only keys that begin with this text, and all that you feed must; NULL = the whole store. Copied. */
+  const char *prefix;
+  /**
+   * How long an object must have been there before the sweep began, in ms, by the store's clock; 0 = a day. Longer than
+   * you take from the commit of an offload until its key is in the list that you feed.
+   */
+  int64_t grace_ms;
+  /** SEGLIFT_SWEEP_* bits. */
+  uint32_t flags;
+  /** Zero. */
+  uint32_t reserved0;
+} seglift_sweep_options;
 
 /**
  * The functions of this header as a table: one member for each, without seglift_ in front (delete_ has a line behind it,
@@ -1062,6 +1159,57 @@ typedef struct seglift_api {
   seglift_code (*plan_policy)(const struct seglift_config *config,
                               struct seglift_policy *policy,
                               struct seglift_error **err);
+  seglift_code (*reap)(struct seglift_driver *driver,
+                       const struct seglift_reap_options *options,
+                       const struct seglift_call *call,
+                       struct seglift_cleanup **cleanup,
+                       struct seglift_error **err);
+  uint64_t (*cleanup_count)(const struct seglift_cleanup *cleanup, uint32_t verdict, uint64_t *bytes);
+  size_t (*cleanup_len)(const struct seglift_cleanup *cleanup);
+  seglift_code (*cleanup_get)(const struct seglift_cleanup *cleanup,
+                              size_t i,
+                              struct seglift_cleanup_entry *entry,
+                              struct seglift_error **err);
+  uint32_t (*cleanup_done)(const struct seglift_cleanup *cleanup);
+  void (*cleanup_free)(struct seglift_cleanup *cleanup);
+  seglift_code (*reap_submit)(struct seglift_driver *driver,
+                              const struct seglift_reap_options *options,
+                              const struct seglift_call *call,
+                              struct seglift_queue *queue,
+                              void *user_data,
+                              seglift_op *op,
+                              struct seglift_error **err);
+  seglift_code (*sweep_begin)(struct seglift_driver *driver,
+                              const struct seglift_sweep_options *options,
+                              struct seglift_sweep **sweep,
+                              struct seglift_error **err);
+  seglift_code (*sweep_feed)(struct seglift_sweep *sweep,
+                             const char *const *keys,
+                             size_t n,
+                             const struct seglift_call *call,
+                             size_t *taken,
+                             struct seglift_cleanup **cleanup,
+                             struct seglift_error **err);
+  seglift_code (*sweep_finish)(struct seglift_sweep *sweep,
+                               const struct seglift_call *call,
+                               uint32_t *done,
+                               struct seglift_cleanup **cleanup,
+                               struct seglift_error **err);
+  void (*sweep_free)(struct seglift_sweep *sweep);
+  seglift_code (*sweep_feed_submit)(struct seglift_sweep *sweep,
+                                    const char *const *keys,
+                                    size_t n,
+                                    const struct seglift_call *call,
+                                    struct seglift_queue *queue,
+                                    void *user_data,
+                                    seglift_op *op,
+                                    struct seglift_error **err);
+  seglift_code (*sweep_finish_submit)(struct seglift_sweep *sweep,
+                                      const struct seglift_call *call,
+                                      struct seglift_queue *queue,
+                                      void *user_data,
+                                      seglift_op *op,
+                                      struct seglift_error **err);
 } seglift_api;
 
 #ifdef __cplusplus
@@ -1845,6 +1993,123 @@ seglift_code seglift_plan_policy(const struct seglift_config *config,
                                  struct seglift_policy *policy,
                                  struct seglift_error **err);
 
+/* ---- Clean-up: abandoned uploads ---- */
+
+/**
+ * Aborts uploads of this owner that were begun and never ended, because their process was killed. Never one of which
+ * a part is younger than older_than_ms. options and cleanup may be NULL. OK also when some could not be aborted: count
+ * SEGLIFT_VERDICT_FAILED. What was aborted before an error stays so.
+ * Ownership: *cleanup is yours, until seglift_cleanup_free. Errors: PERMISSION_DENIED, UNAVAILABLE, TIMED_OUT,
+ * CANCELLED, CLOSED. Threads: any; blocks. Since 1.0.
+ */
+seglift_code seglift_reap(struct seglift_driver *driver,
+                          const struct seglift_reap_options *options,
+                          const struct seglift_call *call,
+                          struct seglift_cleanup **cleanup,
+                          struct seglift_error **err);
+
+/**
+ * How many uploads or objects ended with this verdict (0 = all of them), and in *bytes, which may be NULL, how much that
+ * is in the store as far as it is known. Those are counted, too, that have no entry. Threads: any. Since 1.0.
+ */
+uint64_t seglift_cleanup_count(const struct seglift_cleanup *cleanup,
+                               uint32_t verdict,
+                               uint64_t *bytes);
+
+/** How many entries there are, 10,000 at most. Threads: any. Since 1.0. */
+size_t seglift_cleanup_len(const struct seglift_cleanup *cleanup);
+
+/** The i-th entry, in the order in which they were met. Errors: OUT_OF_RANGE. Threads: any. Since 1.0. */
+seglift_code seglift_cleanup_get(const struct seglift_cleanup *cleanup,
+                                 size_t i,
+                                 struct seglift_cleanup_entry *entry,
+                                 struct seglift_error **err);
+
+/**
+ * 1 if nothing is left to do: of a reap always, of a sweep once seglift_sweep_finish has come to the end of the store.
+ * Threads: any. Since 1.0.
+ */
+uint32_t seglift_cleanup_done(const struct seglift_cleanup *cleanup);
+
+/** Frees a cleanup and its errors. NULL is fine. Since 1.0. */
+void seglift_cleanup_free(struct seglift_cleanup *cleanup);
+
+/** Starts a reap; the completion has the cleanup. Threads: any. Since 1.0. */
+seglift_code seglift_reap_submit(struct seglift_driver *driver,
+                                 const struct seglift_reap_options *options,
+                                 const struct seglift_call *call,
+                                 struct seglift_queue *queue,
+                                 void *user_data,
+                                 seglift_op *op,
+                                 struct seglift_error **err);
+
+/* ---- Clean-up: objects that nobody refers to ---- */
+
+/**
+ * Begins a sweep. Nothing is read or deleted yet. options may be NULL: a dry run over the whole store with a day of
+ * grace. Ownership: *sweep is yours, until seglift_sweep_free. Errors: INVALID_ARGUMENT, UNSUPPORTED_FIELD, CLOSED.
+ * Threads: any. Since 1.0.
+ */
+seglift_code seglift_sweep_begin(struct seglift_driver *driver,
+                                 const struct seglift_sweep_options *options,
+                                 struct seglift_sweep **sweep,
+                                 struct seglift_error **err);
+
+/**
+ * Feeds n keys that you refer to, in strictly increasing byte order over all feeds, and judges the objects between them.
+ * A call does one page of the store; *taken is how many keys it took, perhaps none: feed the others again, until all are
+ * taken. After an error none were taken; feed them again. cleanup may be NULL.
+ * Ownership: *cleanup is yours, until seglift_cleanup_free. Errors: INVALID_ARGUMENT (a key is out of order, is no key,
+ * or does not begin with the prefix: nothing was judged), BUSY, PERMISSION_DENIED, UNAVAILABLE, TIMED_OUT, CANCELLED,
+ * CLOSED. Threads: one; blocks. Since 1.0.
+ */
+seglift_code seglift_sweep_feed(struct seglift_sweep *sweep,
+                                const char *const *keys,
+                                size_t n,
+                                const struct seglift_call *call,
+                                size_t *taken,
+                                struct seglift_cleanup **cleanup,
+                                struct seglift_error **err);
+
+/**
+ * Says that the list is complete, and judges a page of what lies behind its last key. Call it until *done is 1.
+ * A list without a key is refused, because the sweep would delete everything. cleanup may be NULL.
+ * Ownership: *cleanup is yours, until seglift_cleanup_free. Errors: INVALID_ARGUMENT (no key was fed), else as
+ * seglift_sweep_feed. Threads: one; blocks. Since 1.0.
+ */
+seglift_code seglift_sweep_finish(struct seglift_sweep *sweep,
+                                  const struct seglift_call *call,
+                                  uint32_t *done,
+                                  struct seglift_cleanup **cleanup,
+                                  struct seglift_error **err);
+
+/** Frees a sweep; a step that is under way ends by itself. NULL is fine. Since 1.0. */
+void seglift_sweep_free(struct seglift_sweep *sweep);
+
+/**
+ * Starts a feed of a sweep; keys are copied, count is how many were taken, and the completion has the cleanup.
+ * Threads: one for the sweep. Since 1.0.
+ */
+seglift_code seglift_sweep_feed_submit(struct seglift_sweep *sweep,
+                                       const char *const *keys,
+                                       size_t n,
+                                       const struct seglift_call *call,
+                                       struct seglift_queue *queue,
+                                       void *user_data,
+                                       seglift_op *op,
+                                       struct seglift_error **err);
+
+/**
+ * Starts a finish of a sweep; the completion has the cleanup, which says whether it is done.
+ * Threads: one for the sweep. Since 1.0.
+ */
+seglift_code seglift_sweep_finish_submit(struct seglift_sweep *sweep,
+                                         const struct seglift_call *call,
+                                         struct seglift_queue *queue,
+                                         void *user_data,
+                                         seglift_op *op,
+                                         struct seglift_error **err);
+
 /* ---- The table, for dlopen ---- */
 
 /**
@@ -1887,6 +2152,9 @@ SEGLIFT_INIT_(seglift_log_line)
 SEGLIFT_INIT_(seglift_completion)
 SEGLIFT_INIT_(seglift_policy)
 SEGLIFT_INIT_(seglift_segment_state)
+SEGLIFT_INIT_(seglift_reap_options)
+SEGLIFT_INIT_(seglift_cleanup_entry)
+SEGLIFT_INIT_(seglift_sweep_options)
 #undef SEGLIFT_INIT_
 
 #endif /* SEGLIFT_H */

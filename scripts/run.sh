@@ -20,10 +20,12 @@ fail() { echo "make run: $*" >&2; exit 1; }
 # ---- build
 
 if [ ! -e target/release/libseglift.so ]; then
-    echo "Building seglift. The first time this takes about 2 minutes on two cores (this machine has" \
-        "$(nproc)), later a moment."
+    echo "Building seglift. The first time this takes about 6 minutes on two cores (this machine has" \
+        "$(nproc)), most of it for the AWS SDK; later a moment."
 fi
-"${CARGO:-cargo}" build --release --locked
+# With a test among its targets cargo takes the features of dependencies that tests take, so that
+# `make test` finds the SDK built.
+"${CARGO:-cargo}" build --release --locked --lib --bins --test layers
 "${MAKE:-make}" --no-print-directory minibroker
 
 # ---- a clean run folder, and no broker left over from a run that was killed

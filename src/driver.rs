@@ -14,6 +14,7 @@ use crate::{
     config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
+    maintain::{self, Report, Step},
     metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
     store::{self, Key, LimitStore, ListPage, MeteredStore, ObjectStore, OpenOptions, RetryStore, s3},
@@ -47,6 +48,10 @@ pub enum Outcome {
     Deleted(Vec<Result<()>>),
     /// A page of a listing.
     Listed(ListPage),
+    /// What a reap found and did.
+    Reaped(Box<Report>),
+    /// What a step of a sweep found and did.
+    Swept(Box<Step>),
 }
 
 /// The connection of an engine to one store. Clones are the same driver; any number of threads may use it.
@@ -59,6 +64,7 @@ struct Inner {
     store: Arc<dyn ObjectStore>,
     reader: Arc<Reader>,
     writer: Arc<writer::Context>,
+    maintain: maintain::Context,
     scope: Scope,
 }
 
@@ -109,11 +115,17 @@ impl Driver {
                 .then_some(settings.block_size as u32),
             clock: SystemClock::new(),
         });
+        let maintain = maintain::Context {
+            store: store.clone(),
+            reader: reader.clone(),
+            owner: settings.owner.clone(),
+            metrics: engine.metrics().clone(),
+        };
         engine.log().info("driver", "opened", &[("store", &store.uri())]);
         warn_of_lost_settings(engine, config, &settings);
         engine.metrics().open_drivers.add(1);
         let engine = engine.clone();
-        Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, scope })))
+        Ok(Driver(Arc::new(Inner { engine, settings, store, reader, writer, maintain, scope })))
     }
 
     /// The store's canonical URI, without credentials.
@@ -326,6 +338,10 @@ operation! {
     |inner, op| inner.reader.clone().object_range(op, key.to_owned(), offset, len)
 }
 
+mod cleanup;
+
+pub use cleanup::Sweep;
+
 impl Driver {
     /// Opens a streaming writer, which reserves its memory now or is `BUSY`. With `on_writable`, that is called after a
     /// `WOULD_BLOCK`, once there is room.
@@ -397,6 +413,7 @@ impl Driver {
     }
 }
 
+/// Whether a URI names a place in S3, or leaves that to the settings.
 fn is_s3(uri: &str) -> bool {
     uri.is_empty() || uri.split(':').next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("s3"))
 }
@@ -419,13 +436,15 @@ impl<'a> Target<'a> {
     /// # Errors
     /// `INVALID_CONFIG` where settings, or settings and URI, contradict each other.
     pub fn new(engine: &Engine, uri: &str, config: &'a Config) -> Result<Target<'a>> {
-        // What AWS's own tools take from the environment holds for a host that loads none, too.
-        let config = match is_s3(uri) {
-            true => Cow::Owned(config.with_others_environment(std::env::vars_os())?),
-            false => Cow::Borrowed(config),
-        };
-        let settings = Arc::new(config.settings()?);
-        let uri = s3::complete_uri(uri, &settings.s3)?.unwrap_or_else(|| uri.to_owned());
+        let mut config = Cow::Borrowed(config);
+        let mut settings = config.settings()?;
+        if std::iter::once(uri).chain(settings.store_previous.iter().map(String::as_str)).any(is_s3) {
+            // What AWS's own tools take from the environment holds for a host that loads none, too.
+            config = Cow::Owned(config.with_others_environment(std::env::vars_os())?);
+            settings = config.settings()?;
+        }
+        let settings = Arc::new(settings);
+        let uri = s3::complete_uri(uri, &settings)?.unwrap_or_else(|| uri.to_owned());
         check_scheme(&uri, &settings)?;
         let region_given = config.given(config::Scope::Driver).any(|key| key == "s3.region");
         let options = OpenOptions {

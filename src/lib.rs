@@ -29,6 +29,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`driver`] | one method per operation, blocking or into a completion queue |
+//! | [`maintain`] | clean-up: abandoned uploads, objects that nobody refers to |
 //! | [`writer`], [`reader`] | the way in and the way out |
 //! | [`cache`] | blocks, index pages and tails in memory; one fetch for all who want the same |
 //! | [`store`] | where objects live: one trait, one file for each kind |
@@ -50,6 +51,7 @@ pub mod engine;
 pub mod error;
 pub mod ffi;
 pub mod logging;
+pub mod maintain;
 pub mod metrics;
 pub mod object;
 pub mod policy;

@@ -30,6 +30,8 @@ const CHAPTERS: &[(&str, &str)] = &[
     ("seglift_op_cancel", "Operations in flight"),
     ("seglift_status", "Status, metrics, logs"),
     ("seglift_plan", "Policy"),
+    ("seglift_reap", "Clean-up: abandoned uploads"),
+    ("seglift_sweep_begin", "Clean-up: objects that nobody refers to"),
     ("seglift_get_api", "The table, for dlopen"),
 ];
 
@@ -66,6 +68,8 @@ const FILES: &[&str] = &[
     "operation",
     "observe",
     "policy",
+    "cleanup",
+    "sweep",
     "api",
     "table",
 ];

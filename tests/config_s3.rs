@@ -295,7 +295,9 @@ fn settings_that_need_or_exclude_each_other_are_refused_with_both_names() {
 
 #[test]
 fn a_uri_that_names_no_bucket_is_completed_from_the_settings() {
-    let complete = |uri: &str, settings: &[(&str, &str)]| complete_uri(uri, &with(settings)).unwrap();
+    let complete = |uri: &str, settings: &[(&str, &str)]| {
+        complete_uri(uri, &config(settings).settings().unwrap()).unwrap()
+    };
     let logs = [("s3.bucket", "logs"), ("s3.prefix", "/tier a/")];
     for uri in ["", "s3:", "s3://", "S3://", "s3:///"] {
         assert_eq!(complete(uri, &logs).as_deref(), Some("s3://logs/tier%20a"), "{uri}");
@@ -306,10 +308,11 @@ fn a_uri_that_names_no_bucket_is_completed_from_the_settings() {
         assert_eq!(complete(uri, &logs), None, "{uri}");
     }
     assert_eq!(complete("s3://any", &[]), None);
-    let error = complete_uri("s3://other/x", &with(&logs)).unwrap_err();
+    assert_eq!(complete("", &[]), None, "nothing says that it is S3");
+    let error = complete_uri("s3://other/x", &config(&logs).settings().unwrap()).unwrap_err();
     assert_eq!(error.code(), Code::InvalidConfig);
     assert!(error.message().contains("other") && error.message().contains("s3.bucket logs"), "{error}");
-    let error = complete_uri("", &with(&[])).unwrap_err();
+    let error = complete_uri("s3:", &Config::new().settings().unwrap()).unwrap_err();
     assert!(error.code() == Code::InvalidConfig && error.message().contains("set s3.bucket"), "{error}");
 }
 

@@ -34,7 +34,7 @@ fn after_a_fork_inherited_handles_are_refused_forgotten_and_replaced() {
     let op = engine.start(OpKind::Read, "k", &Call::default(), Defaults::default()).unwrap();
     let default = Engine::default_engine().unwrap();
     let home = fork::generation();
-    engine.spawn_detached(std::future::pending());
+    engine.spawn_detached(None, std::future::pending());
 
     let status = in_a_child(|| {
         let forked = |code: Option<Code>| code == Some(Code::Forked);

@@ -36,10 +36,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "maintain",
+        &["reader", "cache", "store", "object", "engine", "config", "error", "metrics", "logging", "clock"],
+    ),
+    (
         "driver",
         &[
-            "reader", "writer", "cache", "store", "object", "codec", "buf", "engine", "config", "error",
-            "metrics", "logging", "clock", "policy",
+            "maintain", "reader", "writer", "cache", "store", "object", "codec", "buf", "engine", "config",
+            "error", "metrics", "logging", "clock", "policy",
         ],
     ),
 ];
@@ -113,7 +117,7 @@ fn first_word(text: &str) -> Option<String> {
 
 #[test]
 fn no_room_uses_one_above_it() {
-    let rooms: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["ffi", "maintain"]).collect();
+    let rooms: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["ffi"]).collect();
     let mut wrong = Vec::new();
     for (room, allowed) in ROOMS {
         for file in files_of(room) {

@@ -206,6 +206,19 @@ fn a_put_that_broke_is_unknown_only_once_all_of_it_went_out() {
 }
 
 #[test]
+fn a_token_that_ran_out_is_worth_another_try() {
+    let fake = Fake::start(Manners::default());
+    run(async {
+        let (store, content) = (store(&fake.endpoint(), known()), bytes(1, 1000));
+        fake.order(Kind::Put, Reply::Error(400, "ExpiredToken"));
+        let e = not_done(put(&store, &content).await);
+        assert_eq!((e.code(), e.retryable()), (Code::Unauthenticated, true), "{e}");
+        fake.order(Kind::Put, Reply::Error(403, "InvalidAccessKeyId"));
+        assert!(!not_done(put(&store, &content).await).retryable());
+    });
+}
+
+#[test]
 fn nobody_there_is_certainly_not_done() {
     // A port that nobody listens at: the listener is gone before the first request.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -463,8 +476,12 @@ fn encryption_that_ceases_to_be_echoed_is_an_error_and_the_object_is_removed_aga
         let name = Key::new("other").unwrap();
         let answer = store.put(&name, &info(), Blob::new("content")).await;
         assert_eq!(not_done(answer).code(), Code::InvalidConfig);
+        // Some say it with the upload, some with each part.
         fake.order(Kind::Begin, Reply::Without("x-amz-server-side-encryption"));
-        assert_eq!(code(store.begin(&name, &info()).await.map(drop)), Code::InvalidConfig);
+        let upload = store.begin(&name, &info()).await.unwrap();
+        assert_eq!(code(upload.put_part(0, 0, Blob::new("content")).await), Code::InvalidConfig);
+        assert_eq!(not_done(upload.commit().await).code(), Code::InvalidArgument);
+        upload.abort().await.unwrap();
         assert_eq!(fake.counts(), (1, 0));
     });
 }

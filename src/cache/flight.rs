@@ -13,6 +13,7 @@
 //! outlives the reader that asked; puts the value into the cache *before* it lands; and everybody, the reader
 //! that leads included, waits for a [`Join`].
 
+use crate::engine::Patience;
 use crate::error::{Code, Error, Result};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -24,7 +25,10 @@ use tokio::sync::watch;
 
 type Landed<V> = Option<Result<V>>;
 
-struct Shared<K, V>(Mutex<HashMap<K, watch::Receiver<Landed<V>>>>);
+/// A fetch under way: its result to come, and what keeps it.
+type UnderWay<V> = (watch::Receiver<Landed<V>>, Patience);
+
+struct Shared<K, V>(Mutex<HashMap<K, UnderWay<V>>>);
 
 /// The fetches under way. Clones are the same; any thread may use them.
 pub struct Flights<K: Eq + Hash + Clone, V>(Arc<Shared<K, V>>);
@@ -58,7 +62,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
 
     /// Joins the fetch of `key`, if there is one.
     pub fn join(&self, key: &K) -> Option<Join<V>> {
-        self.0.0.lock().get(key).cloned().map(Join)
+        self.0.0.lock().get(key).cloned().map(|(landed, patience)| Join(landed, patience))
     }
 
     /// How many keys are being fetched.
@@ -71,14 +75,18 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
         self.len() == 0
     }
 
-    fn enter(&self, flights: &mut HashMap<K, watch::Receiver<Landed<V>>>, key: K) -> Flight<K, V> {
+    fn enter(&self, flights: &mut HashMap<K, UnderWay<V>>, key: K) -> Flight<K, V> {
         match flights.entry(key) {
-            Entry::Occupied(under_way) => Flight::Join(Join(under_way.get().clone())),
+            Entry::Occupied(under_way) => {
+                let (landed, patience) = under_way.get().clone();
+                Flight::Join(Join(landed, patience))
+            }
             Entry::Vacant(free) => {
                 let (result, landed) = watch::channel(None);
                 let key = free.key().clone();
-                free.insert(landed);
-                Flight::Lead(Lead { flights: self.0.clone(), key, result })
+                let patience = Patience::current();
+                free.insert((landed, patience.clone()));
+                Flight::Lead(Lead { flights: self.0.clone(), key, result, patience })
             }
         }
     }
@@ -90,6 +98,7 @@ pub struct Lead<K: Eq + Hash + Clone, V> {
     flights: Arc<Shared<K, V>>,
     key: K,
     result: watch::Sender<Landed<V>>,
+    patience: Patience,
 }
 
 impl<K: Eq + Hash + Clone, V> Lead<K, V> {
@@ -100,7 +109,7 @@ impl<K: Eq + Hash + Clone, V> Lead<K, V> {
 
     /// A place among those who wait: for the reader whose task leads.
     pub fn join(&self) -> Join<V> {
-        Join(self.result.subscribe())
+        Join(self.result.subscribe(), self.patience.clone())
     }
 
     /// Whether anybody waits.
@@ -119,7 +128,7 @@ impl<K: Eq + Hash + Clone, V> Lead<K, V> {
     fn leave(&self) {
         let mut flights = self.flights.0.lock();
         // After `land` the key may be led by another flight already: that one stays.
-        if flights.get(&self.key).is_some_and(|r| r.same_channel(&self.result.subscribe())) {
+        if flights.get(&self.key).is_some_and(|(r, _)| r.same_channel(&self.result.subscribe())) {
             flights.remove(&self.key);
         }
     }
@@ -132,7 +141,7 @@ impl<K: Eq + Hash + Clone, V> Drop for Lead<K, V> {
 }
 
 /// A place among those who wait for a fetch. Giving up (dropping it) disturbs nobody.
-pub struct Join<V>(watch::Receiver<Landed<V>>);
+pub struct Join<V>(watch::Receiver<Landed<V>>, Patience);
 
 impl<V: Clone> Join<V> {
     /// What the fetch came to. Needs no runtime; put it into the operation's guard.
@@ -144,6 +153,8 @@ impl<V: Clone> Join<V> {
             let message = "the fetch that this read had joined ended without a result; repeat the read";
             Err(Error::new(Code::Internal, message).with_retryable(true))
         };
+        // Should time run out here, the cause is whatever the fetch fails at.
+        Patience::current().follow(&self.1);
         match self.0.wait_for(Option::is_some).await {
             Ok(landed) => landed.clone().unwrap_or_else(lost),
             Err(_) => lost(),

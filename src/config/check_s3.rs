@@ -42,9 +42,12 @@ impl S3Settings {
             let (key, profile) = (shown("s3.access.key"), shown("s3.profile"));
             return refuse(format!("{key} and {profile} are two sources of credentials; leave one out"));
         }
-        let named = [("s3.access.key", access), ("s3.profile", !self.profile.is_empty())];
-        let named = named.into_iter().chain([("s3.role.arn", !self.role_arn.is_empty())]);
-        for (key, _) in named.filter(|(_, given)| *given && self.anonymous) {
+        let named = [
+            ("s3.access.key", access),
+            ("s3.profile", !self.profile.is_empty()),
+            ("s3.role.arn", !self.role_arn.is_empty()),
+        ];
+        if let Some((key, _)) = named.iter().find(|(_, given)| *given && self.anonymous) {
             let (anonymous, key) = (shown("s3.anonymous"), shown(key));
             return refuse(format!("{anonymous} sends no credentials and {key} names some; leave one out"));
         }

@@ -59,7 +59,6 @@ pub(super) struct Shared {
     call: Call,
     started: Instant,
     patience: Patience,
-    stall: Option<Duration>,
     stage: Mutex<Cow<'static, str>>,
     done: AtomicU64,
     total: AtomicU64,
@@ -96,8 +95,7 @@ impl Op {
             what: what.into(),
             call: call.clone(),
             started,
-            patience: Patience::new(deadline),
-            stall: or.stall.map(|default| call.stall.unwrap_or(default)),
+            patience: Patience::new(deadline, or.stall.map(|default| call.stall.unwrap_or(default))),
             stage: Mutex::new(Cow::Borrowed("start")),
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
@@ -284,7 +282,7 @@ impl Op {
 
     async fn interrupted(&self, heed: Heed) -> Error {
         let entered = Instant::now();
-        let stall = self.0.stall.filter(|_| heed.stall);
+        let stall = self.0.patience.stall().filter(|_| heed.stall);
         loop {
             if heed.cancel && self.is_cancelled() {
                 return self.cancelled_error();

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use std::{
     fmt,
     future::Future,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -24,17 +24,29 @@ tokio::task_local! {
     static CURRENT: Patience;
 }
 
-/// The limit of some work and its last trouble. Clones are the same.
+/// Flights that an operation joins and hears of; more would fail for the same reason.
+const FOLLOWED: usize = 8;
+
+/// What kept some work from success.
+#[derive(Default)]
+struct Trouble {
+    last: Option<(Instant, Error)>,
+    /// That of others whose work this one waits for.
+    followed: Vec<Weak<Mutex<Trouble>>>,
+}
+
+/// The limits of some work and its last trouble. Clones are the same.
 #[derive(Clone, Default)]
 pub struct Patience {
     deadline: Option<Instant>,
-    trouble: Arc<Mutex<Option<(Instant, Error)>>>,
+    stall: Option<Duration>,
+    trouble: Arc<Mutex<Trouble>>,
 }
 
 impl Patience {
-    /// Patience until `deadline`; `None`: without end.
-    pub fn new(deadline: Option<Instant>) -> Patience {
-        Patience { deadline, trouble: Arc::default() }
+    /// Patience until `deadline`, and for `stall` without a byte moved; `None`: without end.
+    pub fn new(deadline: Option<Instant>, stall: Option<Duration>) -> Patience {
+        Patience { deadline, stall, trouble: Arc::default() }
     }
 
     /// That of the work which is being polled; endless where none was set.
@@ -42,9 +54,10 @@ impl Patience {
         CURRENT.try_with(Patience::clone).unwrap_or_default()
     }
 
-    /// Another limit, the same trouble: for work that outlives who began it, but still tells that one.
+    /// Another deadline and no other limit, the same trouble: for work that outlives who began it, but still tells
+    /// that one.
     pub fn until(&self, deadline: Option<Instant>) -> Patience {
-        Patience { deadline, trouble: self.trouble.clone() }
+        Patience { deadline, stall: None, trouble: self.trouble.clone() }
     }
 
     /// Runs `work` under this patience.
@@ -57,14 +70,40 @@ impl Patience {
         self.deadline
     }
 
+    /// How long the work may stand still; `None` if for ever.
+    pub fn stall(&self) -> Option<Duration> {
+        self.stall
+    }
+
     /// An attempt failed and there will be another.
     pub fn note(&self, error: &Error) {
-        *self.trouble.lock() = Some((Instant::now(), error.clone()));
+        self.trouble.lock().last = Some((Instant::now(), error.clone()));
+    }
+
+    /// From now on this work waits for that of `other`, whose trouble is its own.
+    pub fn follow(&self, other: &Patience) {
+        if Arc::ptr_eq(&self.trouble, &other.trouble) {
+            return;
+        }
+        let other = Arc::downgrade(&other.trouble);
+        let mut trouble = self.trouble.lock();
+        trouble.followed.retain(|followed| followed.strong_count() > 0 && !followed.ptr_eq(&other));
+        if trouble.followed.len() == FOLLOWED {
+            trouble.followed.remove(0);
+        }
+        trouble.followed.push(other);
     }
 
     /// The failure that was noted last, and how long ago that was.
     pub fn trouble(&self) -> Option<(Duration, Error)> {
-        self.trouble.lock().as_ref().map(|(at, error)| (at.elapsed(), error.clone()))
+        let (own, followed) = {
+            let trouble = self.trouble.lock();
+            (trouble.last.clone(), trouble.followed.clone())
+        };
+        // One lock at a time: two operations may wait for each other's flights.
+        let others = followed.iter().filter_map(|other| other.upgrade()?.lock().last.clone());
+        let (at, error) = others.chain(own).max_by_key(|(at, _)| *at)?;
+        Some((at.elapsed(), error))
     }
 
     /// What to add to a message that says that time ran out: nothing, or the last trouble.
@@ -92,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn work_finds_its_own_patience_and_nothing_leaks_out_of_it() {
         let deadline = Instant::now() + Duration::from_secs(9);
-        let patience = Patience::new(Some(deadline));
+        let patience = Patience::new(Some(deadline), None);
         let work = async {
             tokio::task::yield_now().await;
             let inner = Patience::current();
@@ -104,5 +143,22 @@ mod tests {
         let cause = patience.cause();
         assert!(cause.starts_with("; the last attempt that failed, 0.0s before: the wire is cut"), "{cause}");
         assert_eq!(Patience::current().cause(), "");
+    }
+
+    #[test]
+    fn who_waits_for_others_hears_what_keeps_them_as_long_as_they_try() {
+        let (waits, others) = (Patience::default(), [(); FOLLOWED + 2].map(|()| Patience::default()));
+        for other in &others {
+            waits.follow(other);
+            waits.follow(other);
+            other.follow(&waits);
+        }
+        waits.follow(&waits);
+        waits.note(&Error::new(Code::Unavailable, "its own"));
+        others[FOLLOWED].note(&Error::new(Code::Unavailable, "another's"));
+        assert_eq!(waits.trouble().unwrap().1.message(), "another's");
+        drop(others);
+        assert_eq!(waits.trouble().unwrap().1.message(), "its own");
+        assert!(waits.trouble.lock().followed.len() <= FOLLOWED);
     }
 }

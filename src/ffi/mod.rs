@@ -18,9 +18,9 @@
 //! |---|---|---|---|---|
 //! | `seglift_engine`, `seglift_driver`, `seglift_queue`, `seglift_cancel` | `_open`, `_new` | the host | `_free` | any number at once |
 //! | `seglift_config`, `seglift_records`, `seglift_lister` | `_new`, `seglift_read_records`, `_open` | the host | `_free` | one at a time |
-//! | `seglift_writer` | `_open` | the host | `_free` | one at a time; two at once are told `BUSY` |
+//! | `seglift_writer`, `seglift_sweep` | `_open`, `_begin` | the host | `_free` | one at a time; two at once are told `BUSY` |
 //! | `seglift_bytes` | reads, documents, log lines | whoever holds a count | `_free` | any number at once |
-//! | `seglift_info`, `seglift_results`, `seglift_error` | calls and completions | the host | `_free` | any number at once, read only |
+//! | `seglift_info`, `seglift_results`, `seglift_cleanup`, `seglift_error` | calls and completions | the host | `_free` | any number at once, read only |
 //! | in-structs, strings, blobs | the host | the host | the host | copied before the call returns |
 //! | the buffer of a read, the bytes of an offload | the host | lent until the call returns or its completion was polled | the host | untouched meanwhile |
 #![allow(non_camel_case_types, reason = "these are C's names, as the header spells them")]
@@ -33,6 +33,7 @@ pub mod api;
 pub mod bytes;
 pub mod call;
 pub mod cancel;
+pub mod cleanup;
 pub mod codes;
 pub mod config;
 pub mod delete;
@@ -51,6 +52,7 @@ pub mod receipt;
 pub mod records;
 pub mod segment;
 pub mod submit;
+pub mod sweep;
 pub mod table;
 pub mod verify;
 pub mod writer;

@@ -2,6 +2,7 @@
 
 use super::{
     bytes::seglift_bytes,
+    cleanup::{seglift_cleanup, seglift_cleanup_free},
     codes::{SEGLIFT_OK, seglift_code},
     delete::{seglift_results, seglift_results_free},
     engine::{self, seglift_engine},
@@ -61,7 +62,7 @@ pub struct seglift_completion {
     pub kind: u32,
     /// How it ended.
     pub code: seglift_code,
-    /// Bytes read, entries listed, keys deleted.
+    /// Bytes read, entries listed, keys deleted, live keys taken by a sweep.
     pub count: u64,
     /// Unless code is OK or END. seglift_error_free.
     pub error: *mut seglift_error,
@@ -77,8 +78,10 @@ pub struct seglift_completion {
     pub results: *mut seglift_results,
     /// Of verify, also when code is CORRUPT. seglift_verify_report_free.
     pub report: *mut seglift_verify_report,
+    /// Of reap, sweep_feed and sweep_finish. seglift_cleanup_free.
+    pub cleanup: *mut seglift_cleanup,
 }
-c_struct! { seglift_completion up to report: *mut seglift_verify_report; }
+c_struct! { seglift_completion up to cleanup: *mut seglift_cleanup; }
 
 impl State {
     /// A completion as C sees it.
@@ -97,6 +100,7 @@ impl State {
             info: ptr::null_mut(),
             results: ptr::null_mut(),
             report: ptr::null_mut(),
+            cleanup: ptr::null_mut(),
         };
         let Event::Done { op, result } = completion.event else {
             c.kind = SEGLIFT_COMPLETION_WRITABLE;
@@ -137,6 +141,11 @@ fn fill(c: &mut seglift_completion, outcome: Outcome) -> Option<Error> {
         Outcome::Verified(report) => {
             c.report = Box::into_raw(Box::new(verify::to_c(&report)));
             return report.first_error;
+        }
+        Outcome::Reaped(report) => c.cleanup = seglift_cleanup::of_reap(*report),
+        Outcome::Swept(step) => {
+            c.count = step.taken as u64;
+            c.cleanup = seglift_cleanup::of_sweep(*step);
         }
         Outcome::Deleted(done) => {
             let (results, good, first) = seglift_results::give(done);
@@ -261,6 +270,7 @@ pub unsafe extern "C" fn seglift_completion_clear(completion: *mut seglift_compl
         seglift_info_free(std::mem::replace(&mut c.info, ptr::null_mut()));
         seglift_results_free(std::mem::replace(&mut c.results, ptr::null_mut()));
         seglift_verify_report_free(std::mem::replace(&mut c.report, ptr::null_mut()));
+        seglift_cleanup_free(std::mem::replace(&mut c.cleanup, ptr::null_mut()));
     });
 }
 

@@ -28,21 +28,21 @@ use std::{
 };
 
 /// What every submit is given besides its own arguments.
-struct Submit {
-    call: *const seglift_call,
-    queue: *mut seglift_queue,
-    user_data: *mut c_void,
-    op: *mut seglift_op,
-    err: *mut *mut seglift_error,
+pub(super) struct Submit {
+    pub call: *const seglift_call,
+    pub queue: *mut seglift_queue,
+    pub user_data: *mut c_void,
+    pub op: *mut seglift_op,
+    pub err: *mut *mut seglift_error,
 }
 
 /// The completion's place in the queue until an operation has it. Dropped before that, it is free again: a submit
 /// that fails makes no completion.
-struct Seat(Option<Slot<Outcome>>);
+pub(super) struct Seat(Option<Slot<Outcome>>);
 
 impl Seat {
     /// The place, for the operation that begins now.
-    fn take(mut self) -> Result<Slot<Outcome>> {
+    pub(super) fn take(mut self) -> Result<Slot<Outcome>> {
         self.0.take().ok_or_else(|| Error::new(Code::Internal, "a place in a queue was taken twice"))
     }
 }
@@ -60,7 +60,7 @@ impl Submit {
     ///
     /// # Safety
     /// The pointers are as the header asks.
-    unsafe fn run(self, start: impl FnOnce(&Call, Seat) -> Result<seglift_op>) -> seglift_code {
+    pub(super) unsafe fn run(self, start: impl FnOnce(&Call, Seat) -> Result<seglift_op>) -> seglift_code {
         // SAFETY: the caller's promise is ours.
         unsafe {
             panic::call(self.err, || {

@@ -10,6 +10,10 @@ use super::codes::{SEGLIFT_ABI_MAJOR, SEGLIFT_ABI_MINOR};
 use super::{
     bytes::{seglift_bytes_data, seglift_bytes_free, seglift_bytes_len, seglift_bytes_ref},
     cancel::{seglift_cancel_free, seglift_cancel_new, seglift_cancel_request},
+    cleanup::{
+        seglift_cleanup_count, seglift_cleanup_done, seglift_cleanup_free, seglift_cleanup_get,
+        seglift_cleanup_len, seglift_reap, seglift_reap_submit,
+    },
     codes::{seglift_abi_version, seglift_code_name, seglift_version},
     config::{
         seglift_config_describe, seglift_config_free, seglift_config_load, seglift_config_load_env,
@@ -51,6 +55,10 @@ use super::{
         seglift_offload_segment_submit, seglift_read_attachment_submit, seglift_read_range_bytes_submit,
         seglift_read_range_submit, seglift_read_records_submit, seglift_stat_submit, seglift_verify_submit,
         seglift_writer_abort_submit, seglift_writer_commit_submit,
+    },
+    sweep::{
+        seglift_sweep_begin, seglift_sweep_feed, seglift_sweep_feed_submit, seglift_sweep_finish,
+        seglift_sweep_finish_submit, seglift_sweep_free,
     },
     verify::seglift_verify,
     writer::{
@@ -154,6 +162,19 @@ static API: seglift_api = seglift_api {
     log_callback: seglift_log_callback,
     plan: seglift_plan,
     plan_policy: seglift_plan_policy,
+    reap: seglift_reap,
+    cleanup_count: seglift_cleanup_count,
+    cleanup_len: seglift_cleanup_len,
+    cleanup_get: seglift_cleanup_get,
+    cleanup_done: seglift_cleanup_done,
+    cleanup_free: seglift_cleanup_free,
+    reap_submit: seglift_reap_submit,
+    sweep_begin: seglift_sweep_begin,
+    sweep_feed: seglift_sweep_feed,
+    sweep_finish: seglift_sweep_finish,
+    sweep_free: seglift_sweep_free,
+    sweep_feed_submit: seglift_sweep_feed_submit,
+    sweep_finish_submit: seglift_sweep_finish_submit,
 };
 
 /// The table of this library if it has the major that you were compiled against, else NULL:

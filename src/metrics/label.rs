@@ -86,6 +86,10 @@ labels! {
         List = "list",
         /// A range of a raw object comes back.
         ObjectRange = "object_range",
+        /// Abandoned uploads are aborted.
+        Reap = "reap",
+        /// A step of a sweep: objects that nobody refers to are deleted.
+        Sweep = "sweep",
     }
 
     /// What seglift asks a store for.

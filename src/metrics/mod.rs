@@ -142,6 +142,15 @@ metrics! {
     /// Blocks that failed a check and were fetched once more.
     corrupt_refetches: Counter = "seglift_corrupt_refetches_total", "blocks", Stable;
 
+    /// Abandoned uploads that reap aborted.
+    reaped_uploads: Counter = "seglift_reaped_uploads_total", "uploads", Stable;
+    /// Bytes of the abandoned uploads that reap aborted.
+    reaped_bytes: Counter = "seglift_reaped_bytes_total", "bytes", Stable;
+    /// Objects that sweep deleted.
+    swept_objects: Counter = "seglift_swept_objects_total", "objects", Stable;
+    /// Bytes of the objects that sweep deleted.
+    swept_bytes: Counter = "seglift_swept_bytes_total", "bytes", Stable;
+
     /// Log lines that nobody drained in time.
     log_lines_dropped: Counter = "seglift_log_lines_dropped_total", "lines", Stable;
     /// Open drivers.

@@ -73,15 +73,24 @@ impl Reader {
 
     async fn find_by_key(&self, op: &Op, key: Key) -> Result<Segment> {
         let place = self.places[0].clone();
-        let tail = twice(&self.shared, || self.search(op, &place, &key)).await?;
+        let (found, held) = twice(&self.shared, || self.search(op, &place, &key)).await?;
+        let tail = self.shared.keep_tail(found, held);
         Ok(self.segment(key, place, tail))
     }
 
-    /// The tail of whatever object stands under the key.
-    async fn search(&self, op: &Op, place: &Place, key: &Key) -> Result<Arc<Tail>> {
+    /// What the tail of the object under `key` says, as the store has it now and without a trace in the cache: for
+    /// whoever wants to know whose object it is, and not to read it.
+    ///
+    /// `NOT_FOUND`, `CORRUPT` where it is no object of ours, `UNSUPPORTED_VERSION`, and what the store says.
+    pub async fn tail(&self, op: &Op, key: &Key) -> Result<Arc<Tail>> {
+        self.search(op, &self.places[0], key).await.map(|(found, _)| found.tail)
+    }
+
+    /// The tail of whatever object stands under the key, and the memory for it.
+    async fn search(&self, op: &Op, place: &Place, key: &Key) -> Result<(Found, Reservation)> {
         let held = self.reserve(op, SUFFIX as usize * PARSED).await?;
         let range = match op.guard(look_at_end(place, key)).await? {
-            Looked::Found(found) => return Ok(self.shared.keep_tail(found, held)),
+            Looked::Found(found) => return Ok((found, held)),
             Looked::Elsewhere(range) => range,
         };
         // One reservation at a time: nobody waits for memory while holding some.
@@ -92,7 +101,7 @@ impl Reader {
             let object_len = get.object_len;
             found(key, get.collect().await?, range.start, range.start, object_len)
         });
-        Ok(self.shared.keep_tail(found.await?, held))
+        Ok((found.await?, held))
     }
 
     fn segment(&self, key: Key, place: Place, tail: Arc<Tail>) -> Segment {

@@ -9,18 +9,24 @@
 //! needs them back. Reads copy nothing.
 
 use super::{
-    Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
-    Upload, UploadInfo, parts, parts::Parts, pieces,
+    Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
+    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, parts, parts::Parts,
+    pieces,
 };
-use crate::error::{Code, Error, Result};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::{Code, Error, Result},
+};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use std::{
     collections::{BTreeMap, HashMap},
     ops::{Bound, Range},
-    sync::{Arc, LazyLock},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 /// Names of shared places: letters, digits, `.`, `_`, `-`.
@@ -33,13 +39,27 @@ struct Object {
     modified_us: i64,
 }
 
-type Objects = Arc<Mutex<BTreeMap<Box<str>, Object>>>;
+/// What all who opened a place see.
+struct Place {
+    objects: Mutex<BTreeMap<Box<str>, Object>>,
+    /// Those that were begun and not ended, by number.
+    uploads: Mutex<BTreeMap<u64, Arc<Unended>>>,
+    next_upload: AtomicU64,
+    clock: Arc<dyn Clock>,
+}
+
+impl Place {
+    fn new(clock: Arc<dyn Clock>) -> Arc<Place> {
+        let (objects, uploads) = (Mutex::default(), Mutex::default());
+        Arc::new(Place { objects, uploads, next_upload: AtomicU64::new(0), clock })
+    }
+}
 
 /// A store in memory.
 #[derive(Clone)]
 pub struct MemoryStore {
     uri: Arc<str>,
-    objects: Objects,
+    place: Arc<Place>,
 }
 
 impl Default for MemoryStore {
@@ -52,13 +72,24 @@ impl MemoryStore {
     /// A new place that nobody else can open. Its URI is `memory:` and a UUID: it is never the same place
     /// as another, and a receipt from one must not be taken for a receipt from the other.
     pub fn private() -> Self {
-        Self { uri: format!("memory:{}", uuid::Uuid::new_v4()).into(), objects: Objects::default() }
+        let place = Place::new(Arc::new(SystemClock::new()));
+        Self { uri: format!("memory:{}", uuid::Uuid::new_v4()).into(), place }
     }
 
     /// The place `name` of this process, created by the first who asks for it. A name has 1 to 100 letters,
     /// digits, dots, underscores and dashes, else `INVALID_ARGUMENT`.
     pub fn shared(name: &str) -> Result<Self> {
-        static PLACES: LazyLock<Mutex<HashMap<String, Objects>>> = LazyLock::new(Mutex::default);
+        Self::shared_by(name, || Arc::new(SystemClock::new()))
+    }
+
+    /// As [`shared`](MemoryStore::shared), for tests that make time pass: whoever creates the place gives its clock.
+    #[cfg(feature = "testing")]
+    pub fn shared_with_clock(name: &str, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::shared_by(name, || clock)
+    }
+
+    fn shared_by(name: &str, clock: impl FnOnce() -> Arc<dyn Clock>) -> Result<Self> {
+        static PLACES: LazyLock<Mutex<HashMap<String, Arc<Place>>>> = LazyLock::new(Mutex::default);
         let fine = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
         if !NAME.contains(&name.len()) || !name.bytes().all(fine) {
             return Err(Error::new(
@@ -66,8 +97,8 @@ impl MemoryStore {
                 "a store in memory is named with 1 to 100 letters, digits, dots, underscores and dashes, as in memory://test-1",
             ));
         }
-        let objects = PLACES.lock().entry(name.to_owned()).or_default().clone();
-        Ok(Self { uri: format!("memory://{name}").into(), objects })
+        let place = PLACES.lock().entry(name.to_owned()).or_insert_with(|| Place::new(clock())).clone();
+        Ok(Self { uri: format!("memory://{name}").into(), place })
     }
 
     /// Why `key` cannot be an object, if there is a reason: `None` leaves it to whether it exists.
@@ -85,8 +116,9 @@ impl MemoryStore {
             Ok(len) => len,
             Err(e) => return Commit::NotDone(e),
         };
-        let object = Object { parts: parts.into_contents().collect(), len, modified_us: now_us() };
-        let mut objects = self.objects.lock();
+        let modified_us = self.place.clock.now_us();
+        let object = Object { parts: parts.into_contents().collect(), len, modified_us };
+        let mut objects = self.place.objects.lock();
         if let Some(e) = Self::conflict(&objects, key) {
             return Commit::NotDone(e);
         }
@@ -132,10 +164,6 @@ fn stream_of(object: Arc<[(u64, Bytes)]>, range: Range<u64>) -> ByteStream {
     stream::iter(pieces.skip(1).map(|(_, piece)| Ok(piece))).boxed()
 }
 
-fn now_us() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_micros() as i64)
-}
-
 fn not_found(key: &Key) -> Error {
     Error::new(Code::NotFound, format!("there is no object {key}"))
 }
@@ -162,22 +190,27 @@ impl ObjectStore for MemoryStore {
         })
     }
 
-    fn begin<'a>(&'a self, key: &'a Key, _: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
+    fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
         Box::pin(async move {
-            match Self::conflict(&self.objects.lock(), key) {
-                Some(e) => Err(e),
-                None => Ok(Box::new(MemoryUpload {
-                    store: self.clone(),
-                    key: key.clone(),
-                    state: Mutex::new(State::Open(Parts::default())),
-                }) as Box<dyn Upload>),
+            if let Some(e) = Self::conflict(&self.place.objects.lock(), key) {
+                return Err(e);
             }
+            let started_us = self.place.clock.now_us();
+            let unended = Arc::new(Unended {
+                key: key.clone(),
+                owner: info.owner.clone(),
+                started_us,
+                state: Mutex::new(State::Open { parts: Parts::default(), newest_us: started_us }),
+            });
+            let number = self.place.next_upload.fetch_add(1, Relaxed);
+            self.place.uploads.lock().insert(number, unended.clone());
+            Ok(Box::new(MemoryUpload { store: self.clone(), number, unended }) as Box<dyn Upload>)
         })
     }
 
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(async move {
-            let objects = self.objects.lock();
+            let objects = self.place.objects.lock();
             let object = objects.get(key.as_str()).ok_or_else(|| not_found(key))?;
             let range = range.within(object.len).map_err(|e| e.context(key))?;
             Ok(Get {
@@ -190,7 +223,7 @@ impl ObjectStore for MemoryStore {
 
     fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>> {
         Box::pin(async move {
-            let objects = self.objects.lock();
+            let objects = self.place.objects.lock();
             let object = objects.get(key.as_str()).ok_or_else(|| not_found(key))?;
             Ok(Entry { key: key.clone(), len: object.len, modified_us: object.modified_us })
         })
@@ -198,7 +231,7 @@ impl ObjectStore for MemoryStore {
 
     fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
         Box::pin(async move {
-            let mut objects = self.objects.lock();
+            let mut objects = self.place.objects.lock();
             for key in keys {
                 objects.remove(key.as_str());
             }
@@ -217,7 +250,7 @@ impl ObjectStore for MemoryStore {
                 Some(after) if after >= prefix => Bound::Excluded(after),
                 _ => Bound::Included(prefix),
             };
-            let objects = self.objects.lock();
+            let objects = self.place.objects.lock();
             let mut found = objects
                 .range::<str, _>((from, Bound::Unbounded))
                 .take_while(|(key, _)| key.starts_with(prefix));
@@ -228,30 +261,131 @@ impl ObjectStore for MemoryStore {
             Ok(ListPage { entries, more: found.next().is_some() })
         })
     }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(std::future::ready(Ok(self.place.clock.now_us())))
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        let from =
+            after.and_then(|mark| mark.id.parse::<u64>().ok()).map_or(Bound::Unbounded, Bound::Excluded);
+        let uploads = self.place.uploads.lock();
+        let mut all = uploads.range::<u64, _>((from, Bound::Unbounded));
+        let page: Vec<Unfinished> =
+            all.by_ref().take(max).map(|(id, upload)| upload.seen(*id, owner)).collect();
+        let last = page.last().filter(|_| all.next().is_some());
+        let next = last.map(|last| UploadMark { name: String::new(), id: last.id.clone(), of_all: false });
+        Box::pin(std::future::ready(Ok(UploadPage { uploads: page, next })))
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        let arrived = self.unended(&upload.id).and_then(|unended| match &*unended.state.lock() {
+            State::Open { parts, newest_us } => {
+                let bytes = parts.contents().map(|part| part.len() as u64).sum();
+                Some(Arrived { newest_us: *newest_us, bytes })
+            }
+            _ => None,
+        });
+        Box::pin(std::future::ready(Ok(arrived)))
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        let aborted = self.unended(&upload.id).is_some_and(|unended| {
+            let mut state = unended.state.lock();
+            let open = matches!(*state, State::Open { .. });
+            if open {
+                *state = State::Aborted;
+            }
+            open
+        });
+        if let Ok(number) = upload.id.parse() {
+            self.place.uploads.lock().remove(&number);
+        }
+        Box::pin(std::future::ready(Ok(aborted)))
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        let mut objects = self.place.objects.lock();
+        let found = objects.get(entry.key.as_str()).map(|object| (object.len, object.modified_us));
+        let removal = match found {
+            None => Removal::Gone,
+            Some(found) if found == (entry.len, entry.modified_us) => {
+                objects.remove(entry.key.as_str());
+                Removal::Removed
+            }
+            Some(_) => Removal::Changed,
+        };
+        Box::pin(std::future::ready(Ok(removal)))
+    }
+}
+
+impl MemoryStore {
+    fn unended(&self, id: &str) -> Option<Arc<Unended>> {
+        self.place.uploads.lock().get(&id.parse().ok()?).cloned()
+    }
 }
 
 /// Where an upload stands.
 enum State {
-    Open(Parts<Bytes>),
+    Open { parts: Parts<Bytes>, newest_us: i64 },
     Done,
     Exists,
     NotDone(Error),
     Aborted,
 }
 
+/// An upload that was begun.
+struct Unended {
+    key: Key,
+    owner: String,
+    started_us: i64,
+    state: Mutex<State>,
+}
+
+impl Unended {
+    /// It as clean-up sees it. Whether anybody still holds it is not shown, as in S3.
+    fn seen(&self, number: u64, owner: &str) -> Unfinished {
+        Unfinished {
+            name: self.key.to_string(),
+            id: number.to_string(),
+            of_owner: Some(self.owner == owner),
+            alive: None,
+            started_us: self.started_us,
+        }
+    }
+}
+
 struct MemoryUpload {
     store: MemoryStore,
-    key: Key,
-    state: Mutex<State>,
+    number: u64,
+    unended: Arc<Unended>,
 }
 
 impl MemoryUpload {
     fn with_parts(&self, change: impl FnOnce(&mut Parts<Bytes>)) -> Result<()> {
-        match &mut *self.state.lock() {
-            State::Open(parts) => change(parts),
-            _ => return Err(parts::ended(&self.key)),
+        match &mut *self.unended.state.lock() {
+            State::Open { parts, newest_us } => {
+                change(parts);
+                *newest_us = self.store.place.clock.now_us();
+            }
+            _ => return Err(parts::ended(&self.unended.key)),
         }
         Ok(())
+    }
+
+    fn forget(&self) {
+        self.store.place.uploads.lock().remove(&self.number);
+    }
+}
+
+impl Drop for MemoryUpload {
+    fn drop(&mut self) {
+        self.forget();
     }
 }
 
@@ -259,37 +393,39 @@ impl Upload for MemoryUpload {
     fn put_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             self.with_parts(|parts| parts.forget(number))?;
-            let bytes = collect(&self.key, &*body).await?;
+            let bytes = collect(&self.unended.key, &*body).await?;
             self.with_parts(|parts| parts.arrived(number, offset, bytes.len() as u64, bytes))
         })
     }
 
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
-            let mut state = self.state.lock();
-            if let State::Open(parts) = &mut *state {
-                *state = match self.store.commit(&self.key, std::mem::take(parts)) {
+            let mut state = self.unended.state.lock();
+            if let State::Open { parts, .. } = &mut *state {
+                *state = match self.store.commit(&self.unended.key, std::mem::take(parts)) {
                     Commit::Done => State::Done,
                     Commit::Exists => State::Exists,
                     Commit::NotDone(e) | Commit::Unknown(e) => State::NotDone(e),
                 };
             }
+            self.forget();
             match &*state {
                 State::Done => Commit::Done,
                 State::Exists => Commit::Exists,
                 State::NotDone(e) => Commit::NotDone(e.clone()),
-                State::Open(_) | State::Aborted => Commit::NotDone(parts::ended(&self.key)),
+                State::Open { .. } | State::Aborted => Commit::NotDone(parts::ended(&self.unended.key)),
             }
         })
     }
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let mut state = self.state.lock();
+            let mut state = self.unended.state.lock();
             if matches!(*state, State::Done) {
-                return Err(parts::too_late_to_abort(&self.key));
+                return Err(parts::too_late_to_abort(&self.unended.key));
             }
             *state = State::Aborted;
+            self.forget();
             Ok(())
         })
     }

@@ -4,8 +4,8 @@
 //! once for each attempt where retries stand outside of it.
 
 use super::{
-    Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
-    Upload, UploadInfo,
+    Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
+    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
 use crate::{
     error::{Error, Result},
@@ -154,6 +154,37 @@ impl ObjectStore for MeteredStore {
     ) -> BoxFuture<'a, Result<ListPage>> {
         let counted = Counted::new(&self.metrics, Request::List);
         Box::pin(self.inner.list(prefix, after, max).inspect(move |page| counted.end_as(page.as_ref().err())))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        let counted = Counted::new(&self.metrics, Request::Head);
+        Box::pin(self.inner.now().inspect(move |now| counted.end_as(now.as_ref().err())))
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        let counted = Counted::new(&self.metrics, Request::List);
+        let uploads = self.inner.uploads(owner, after, max);
+        Box::pin(uploads.inspect(move |page| counted.end_as(page.as_ref().err())))
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        let counted = Counted::new(&self.metrics, Request::List);
+        Box::pin(self.inner.arrived(upload).inspect(move |arrived| counted.end_as(arrived.as_ref().err())))
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        let counted = Counted::new(&self.metrics, Request::Abort);
+        Box::pin(self.inner.abort_upload(upload).inspect(move |done| counted.end_as(done.as_ref().err())))
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        let counted = Counted::new(&self.metrics, Request::Delete);
+        Box::pin(self.inner.delete_unchanged(entry).inspect(move |done| counted.end_as(done.as_ref().err())))
     }
 }
 

@@ -11,11 +11,15 @@
 //! Every method is cancel-safe by dropping its future, except that [`Upload::commit`] and
 //! [`ObjectStore::put`] may then have committed: callers drop those only to answer `OUTCOME_UNKNOWN`.
 
-use crate::error::{Code, Error, Result};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::{Code, Error, Result},
+};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::{future::Future, ops::Range, pin::Pin, sync::Arc};
 
+mod cleanup;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod doctor;
@@ -33,6 +37,7 @@ mod registry;
 mod retry;
 pub mod s3;
 
+pub use cleanup::{Arrived, Removal, Unfinished, UploadMark, UploadPage};
 pub use key::Key;
 pub use limit::LimitStore;
 pub use local::LocalStore;
@@ -241,6 +246,53 @@ pub trait ObjectStore: Send + Sync + 'static {
         after: Option<&'a str>,
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>>;
+
+    /// What time it is by the clock that gives objects and uploads their times, in µs since the Unix epoch, rounded
+    /// down as those are; it may be late by a second or two, and never early. This machine's, where a store has no
+    /// other.
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(std::future::ready(Ok(SystemClock::new().now_us())))
+    }
+
+    /// Uploads that were begun and not ended, at most `max` (> 0) of them, from `after` on; `owner` is whose they
+    /// are asked to be told apart as. A store that keeps none has none.
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        let _ = (owner, after, max);
+        Box::pin(std::future::ready(Ok(UploadPage::default())))
+    }
+
+    /// What has arrived of an upload by now; `None` if it was ended meanwhile.
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        let _ = upload;
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Removes what was uploaded, whoever began it, unless its process is known to live. False if there was nothing
+    /// left of it, or it lives.
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        let _ = upload;
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// Removes the object that `entry` describes, and no other that has come under its key meanwhile. Where looking
+    /// and deleting cannot be one step, the gap is as short as the store allows.
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(async move {
+            match self.head(&entry.key).await {
+                Ok(found) if found == *entry => {}
+                Ok(_) => return Ok(Removal::Changed),
+                Err(e) if e.code() == Code::NotFound => return Ok(Removal::Gone),
+                Err(e) => return Err(e),
+            }
+            let deleted = self.delete(std::slice::from_ref(&entry.key)).await;
+            deleted.into_iter().next().unwrap_or(Ok(())).map(|()| Removal::Removed)
+        })
+    }
 }
 
 /// An upload in parts. Dropping it never commits; whether what was uploaded then stays for `reap` (S3) or

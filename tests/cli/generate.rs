@@ -2,8 +2,21 @@
 
 use crate::run::Place;
 
-const COMMANDS: [&str; 11] =
-    ["offload", "cat", "get", "ls", "stat", "verify", "rm", "doctor", "config", "completions", "man"];
+const COMMANDS: [&str; 13] = [
+    "offload",
+    "cat",
+    "get",
+    "ls",
+    "stat",
+    "verify",
+    "rm",
+    "reap",
+    "sweep",
+    "doctor",
+    "config",
+    "completions",
+    "man",
+];
 
 #[test]
 fn completions_know_every_command() {

@@ -3,6 +3,7 @@
 //! One test program for all commands, because each of them would link the same binary again.
 
 mod cat;
+mod cleanup;
 mod config;
 mod doctor;
 mod generate;

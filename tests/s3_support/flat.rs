@@ -100,6 +100,11 @@ impl Flat {
         self.0.objects.lock().keys().cloned().collect()
     }
 
+    /// Removes an object behind everybody's back.
+    pub fn forget(&self, key: &str) {
+        self.0.objects.lock().remove(key);
+    }
+
     /// User metadata of an object.
     pub fn metadata(&self, key: &str) -> Option<Metadata> {
         self.0.objects.lock().get(key)?.metadata.clone()

@@ -5,6 +5,8 @@
 //! answers and on real servers.
 
 use super::flat::Flat;
+use http::{Request, Response};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -41,6 +43,11 @@ pub struct Server {
 impl Server {
     /// Starts a server with one empty bucket.
     pub fn start() -> Server {
+        Server::start_behind(Front::default())
+    }
+
+    /// The same, with something in front of it.
+    pub fn start_behind(front: Front) -> Server {
         let bucket = Flat::new(BUCKET);
         let mut service = S3ServiceBuilder::new(bucket.clone());
         service.set_auth(SimpleAuth::from_single(ACCESS, SECRET));
@@ -49,7 +56,7 @@ impl Server {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(serve(listener, service));
+        runtime.spawn(serve(listener, service, Arc::new(front), bucket.clone()));
         Server { address, bucket, runtime: Some(runtime) }
     }
 
@@ -77,12 +84,45 @@ impl Drop for Server {
     }
 }
 
-async fn serve(listener: TcpListener, service: S3Service) {
+/// What stands between a client and the server.
+#[derive(Default)]
+pub struct Front {
+    /// May answer a request itself.
+    pub answer: Option<Answerer>,
+    /// Sent with every answer.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+/// Sees a request, as `METHOD /path?query`, and the bucket; gives status and body where it answers itself.
+pub type Answerer = Box<dyn Fn(&str, &Flat) -> Option<(u16, String)> + Send + Sync>;
+
+async fn serve(listener: TcpListener, service: S3Service, front: Arc<Front>, bucket: Flat) {
     while let Ok((socket, _)) = listener.accept().await {
         // Without it small answers wait 40 ms for an acknowledgement.
         let _ = socket.set_nodelay(true);
         let connection = Builder::new(TokioExecutor::new());
-        let service = service.clone();
+        let (service, front, bucket) = (service.clone(), front.clone(), bucket.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let line = format!("{} {}", request.method(), request.uri());
+            let own = front.answer.as_ref().and_then(|answer| answer(&line, &bucket));
+            let (service, front) = (service.clone(), front.clone());
+            async move {
+                let mut response = match own {
+                    Some((status, body)) => {
+                        // Whoever still sends hears of a closed connection, and of no answer.
+                        let mut sent = s3s::Body::from(request.into_body());
+                        let _ = sent.store_all_limited(16 << 20).await;
+                        let response = Response::builder().status(status);
+                        response.body(s3s::Body::from(body)).expect("status and body make an answer")
+                    }
+                    None => service.call(request.map(s3s::Body::from)).await?,
+                };
+                for (name, value) in &front.headers {
+                    response.headers_mut().insert(*name, value.parse().expect("a header's value"));
+                }
+                Ok::<_, s3s::HttpError>(response)
+            }
+        });
         tokio::spawn(async move {
             let _ = connection.serve_connection(TokioIo::new(socket), service).await;
         });

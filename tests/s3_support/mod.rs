@@ -3,3 +3,4 @@
 
 pub mod flat;
 pub mod inprocess;
+pub mod scripted;

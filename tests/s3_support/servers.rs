@@ -130,6 +130,21 @@ impl Server {
         serde_json::from_value(self.order(json!(["uploads", bucket]))).unwrap()
     }
 
+    /// Temporary credentials that allow no more than a policy: `access_key`, `secret_key`, `session_token`. MinIO only.
+    pub fn assume_role(&self, policy: &str) -> Value {
+        self.order(json!(["assume_role", policy]))
+    }
+
+    /// Makes a bucket keep versions.
+    pub fn keep_versions(&self, bucket: &str) {
+        self.order(json!(["keep_versions", bucket]));
+    }
+
+    /// Every version and delete marker in a bucket, by its key.
+    pub fn versions(&self, bucket: &str) -> Vec<String> {
+        serde_json::from_value(self.order(json!(["versions", bucket]))).unwrap()
+    }
+
     /// The headers of an object, with names in lower case.
     pub fn head(&self, bucket: &str, key: &str) -> Value {
         self.order(json!(["head", bucket, key]))

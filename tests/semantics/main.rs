@@ -3,6 +3,7 @@
 mod common;
 mod every;
 mod exists;
+mod maintain;
 mod offload;
 mod read;
 mod retry;
@@ -13,6 +14,7 @@ mod writer;
 const FILES: &[&str] = &[
     include_str!("every.rs"),
     include_str!("exists.rs"),
+    include_str!("maintain.rs"),
     include_str!("memory.rs"),
     include_str!("offload.rs"),
     include_str!("read.rs"),

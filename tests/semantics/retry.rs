@@ -5,7 +5,7 @@ use seglift::{
     Code, Driver,
     codec::Codec,
     engine::{Call, Engine},
-    metrics::{BreakerState, Outcome, Request},
+    metrics::{BreakerState, Direction, Outcome, Request},
     writer::{Segment, Source},
 };
 use std::{thread, time::Instant};
@@ -124,6 +124,19 @@ fn retries_end_with_the_deadline_and_the_error_names_the_last_cause() {
         assert!(started.elapsed() < ms(4 * 400 + 500), "{:?}", started.elapsed());
         place.holds_only(&["k"]);
     }
+    // Also for a reader that waits for another one's fetch.
+    let r = by_receipt(&offload(&place.open(""), "joined", &noise(1, 100), Codec::None).unwrap());
+    let driver = place.open_on(&engine(), "get=*:UNAVAILABLE", &slow);
+    let first = thread::spawn({
+        let (driver, r) = (driver.clone(), r.clone());
+        move || driver.stat(&r, &within(3000)).unwrap_err()
+    });
+    until(|| retries(&driver, Request::Get) > 0, || "the first reader asked for nothing".to_owned());
+    let second = driver.stat(&r, &within(100)).unwrap_err();
+    assert_eq!(driver.engine().metrics().single_flight_joins.value(), 1);
+    assert!(second.message().contains("fails on purpose"), "{second}");
+    assert!(first.join().unwrap().message().contains("fails on purpose"));
+
     // Limits of a request's own end it long before the operation's deadline.
     for (key, value, most) in
         [("retry.attempts", "3", 3), ("retry.time.max", "100ms", 12), ("retry.budget", "4", 5)]
@@ -150,7 +163,7 @@ fn a_body_that_broke_is_continued_from_where_it_broke() {
             assert_same(&read(&driver, &by_receipt(&receipt), 0, MANY_PARTS).unwrap(), &bytes);
             assert_eq!(retries(&driver, Request::Get), 2, "{broken}");
             // Nothing that had come was fetched again: tail and index are a few KiB.
-            let down = driver.engine().metrics().store_bytes.of(seglift::metrics::Direction::Down).value();
+            let down = driver.engine().metrics().store_bytes.of(Direction::Down).value();
             assert!((400_000..440_000).contains(&down), "{down} bytes came for {MANY_PARTS}");
         }
     }
@@ -174,10 +187,8 @@ fn a_cancel_between_two_attempts_of_a_commit_leaves_nothing_behind() {
     for codec in CODECS {
         let place = Place::memory();
         let slow = [QUICK.as_slice(), &[("retry.pause.first", "60s"), ("retry.pause.max", "60s")]].concat();
-        // The store takes all bytes and then says that it kept nothing.
-        let driver = place.open_on(&engine(), "put=*:NO_SPACE", &slow);
-        assert_eq!(code(offload(&driver, "k", &noise(1, 100), codec)), Code::NoSpace);
-        let driver = place.open_on(&engine(), "put=1:UNAVAILABLE", &slow);
+        // The store takes all bytes and then says that it kept nothing, so that it is certain.
+        let driver = place.open_on(&engine(), "put=1:refused", &slow);
         let (call, cancel) = cancellable();
         let offloading = thread::spawn({
             let (driver, segment) = (driver.clone(), segment("k", &noise(1, 100), codec));
@@ -247,6 +258,64 @@ fn while_a_store_is_down_requests_fail_at_once_and_one_at_a_time_tries_whether_i
     offload(&driver, "x", &bytes, Codec::None).unwrap();
     assert_same(&content(&place, "x"), &bytes);
     assert!(breaker(&engine, BreakerState::Open) > 2);
+}
+
+#[test]
+fn reads_do_not_wait_for_writes_nor_writes_for_reads() {
+    let place = filled(Place::memory(), &noise(1, 100));
+    let one = [("store.concurrency.reads", "1"), ("store.concurrency.writes", "1")];
+    let queue = |driver: &Driver, way| driver.engine().metrics().store_queue.of(way).value();
+    // Writes that hang, and one that waits behind them: reads go on.
+    let driver = place.open_on(&engine(), "put=*:stall", &one);
+    let (call, cancel) = cancellable();
+    let writing = ["a", "b"].map(|key| {
+        let (driver, segment, call) = (driver.clone(), segment(key, &noise(1, 9), Codec::None), call.clone());
+        thread::spawn(move || driver.offload(segment, &call))
+    });
+    until(|| queue(&driver, Direction::Up) == 1, || "nobody waits".to_owned());
+    assert_eq!(read(&driver, &by_key("k"), 0, 9).unwrap(), noise(1, 100)[..9]);
+    cancel.cancel();
+    for writing in writing {
+        assert_eq!(code(writing.join().unwrap()), Code::Cancelled);
+    }
+    assert_eq!(queue(&driver, Direction::Up), 0);
+    // A body that stops coming keeps its place, and writes go on.
+    let driver = place.open_on(&engine(), "get=*:hang-1", &one);
+    let (call, cancel) = cancellable();
+    let reading = [0, 1].map(|at| {
+        let (driver, call) = (driver.clone(), call.clone());
+        thread::spawn(move || driver.object_range("k", at, 9, &call))
+    });
+    until(|| queue(&driver, Direction::Down) == 1, || "nobody waits".to_owned());
+    offload(&driver, "x", &noise(1, MANY_PARTS), Codec::None).unwrap();
+    cancel.cancel();
+    for reading in reading {
+        assert_eq!(code(reading.join().unwrap().map(drop)), Code::Cancelled);
+    }
+    until(|| queue(&driver, Direction::Down) == 0, || "somebody waits".to_owned());
+}
+
+#[test]
+fn a_rate_limit_holds_for_all_drivers_of_a_store_together() {
+    let place = Place::memory();
+    let slow = [("store.rate.up", "800KB"), ("store.rate.down", "1600KB"), ("read.ahead.max", "0")];
+    let engine = engine();
+    let drivers = [0, 1].map(|_| place.open_on(&engine, "", &slow));
+    let both = |work: fn(&Driver, &str)| {
+        let started = Instant::now();
+        thread::scope(|scope| {
+            for (driver, key) in drivers.iter().zip(["a", "b"]) {
+                scope.spawn(move || work(driver, key));
+            }
+        });
+        started.elapsed()
+    };
+    let up = both(|driver, key| drop(offload(driver, key, &noise(1, MANY_PARTS), Codec::None).unwrap()));
+    let down =
+        both(|driver, key| drop(driver.object_range(key, 0, MANY_PARTS as u64, &Call::default()).unwrap()));
+    // 800,000 bytes and a little, less what a silence has saved and the last piece, which is not waited for.
+    assert!((ms(650)..ms(4000)).contains(&up), "{up:?}");
+    assert!((ms(150)..ms(4000)).contains(&down), "{down:?}");
 }
 
 #[test]

@@ -14,6 +14,10 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 
+# Where temporary credentials stand in the answer to AssumeRole.
+TEMPORARY = {"access_key": "AccessKeyId", "secret_key": "SecretAccessKey", "session_token": "SessionToken"}
+
+
 class Refused(Exception):
     """The store answered with an error."""
 
@@ -30,14 +34,14 @@ class S3:
         self.url = urllib.parse.urlsplit(endpoint)
         self.tls = ssl.create_default_context(cafile=ca_file) if self.url.scheme == "https" else None
 
-    def request(self, method, path, query=None, headers=None, body=b"", wanted=(200, 204, 206)):
+    def request(self, method, path, query=None, headers=None, body=b"", wanted=(200, 204, 206), service="s3"):
         """Sends one request on a connection of its own; gives status, headers (lower case) and body."""
         path = urllib.parse.quote(path, safe="/-._~")
         pairs = sorted((query or {}).items())
         query = "&".join(f"{urllib.parse.quote(k, safe='-._~')}={urllib.parse.quote(v, safe='-._~')}" for k, v in pairs)
         headers = {"host": self.url.netloc, **(headers or {})}
         if self.access_key:
-            headers = self._signed(method, path, query, headers)
+            headers = self._signed(method, path, query, headers, service, body)
         if self.tls:
             connection = http.client.HTTPSConnection(self.url.netloc, timeout=30, context=self.tls)
         else:
@@ -52,14 +56,15 @@ class S3:
             raise Refused(f"{method} {path}", answer.status, data)
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, data
 
-    def _signed(self, method, path, query, headers):
-        """Signature Version 4 with an unsigned payload."""
+    def _signed(self, method, path, query, headers, service, body):
+        """Signature Version 4; S3 takes unsigned payloads, other services do not."""
+        payload = "UNSIGNED-PAYLOAD" if service == "s3" else hashlib.sha256(body).hexdigest()
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-        headers = {**headers, "x-amz-date": now, "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
+        headers = {**headers, "x-amz-date": now, "x-amz-content-sha256": payload}
         names = sorted(headers)
         lines = "".join(f"{name}:{headers[name]}\n" for name in names)
-        request = "\n".join([method, path, query, lines, ";".join(names), "UNSIGNED-PAYLOAD"])
-        scope = f"{now[:8]}/{self.region}/s3/aws4_request"
+        request = "\n".join([method, path, query, lines, ";".join(names), payload])
+        scope = f"{now[:8]}/{self.region}/{service}/aws4_request"
         text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(request.encode()).hexdigest()])
         key = b"AWS4" + self.secret_key.encode()
         for word in [*scope.split("/"), text]:
@@ -108,6 +113,26 @@ class S3:
             f'"Action":["s3:GetObject"],"Resource":["arn:aws:s3:::{bucket}/*"]}}]}}'
         )
         self.request("PUT", f"/{bucket}", {"policy": ""}, body=policy.encode())
+
+    def keep_versions(self, bucket):
+        """From now on nothing that is deleted or overwritten goes."""
+        body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
+        self.request("PUT", f"/{bucket}", {"versioning": ""}, body=body)
+
+    def versions(self, bucket):
+        """The keys of all versions and delete markers."""
+        page = ElementTree.fromstring(self.request("GET", f"/{bucket}", {"versions": ""})[2])
+        return [key.text for kind in ["Version", "DeleteMarker"] for key in page.findall(f"{{*}}{kind}/{{*}}Key")]
+
+    def assume_role(self, policy):
+        """Temporary credentials of this user that allow no more than `policy`."""
+        form = {"Action": "AssumeRole", "Version": "2011-06-15", "DurationSeconds": "3600", "Policy": policy}
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        body = urllib.parse.urlencode(form).encode()
+        answer = ElementTree.fromstring(self.request("POST", "/", headers=headers, body=body, service="sts")[2])
+        found = {name: answer.findtext(f".//{{*}}{tag}") for name, tag in TEMPORARY.items()}
+        assert all(found.values()), found.keys()
+        return found
 
     def environment(self):
         """What the standard tools, and seglift, read from the environment."""

@@ -9,7 +9,8 @@ gets one line of JSON back:
 
     ["stop"]  kills the store as a power cut would     ["start"]  brings it back, same port, same data
     ["make_bucket", BUCKET]   ["keys", BUCKET]   ["uploads", BUCKET]   ["head", BUCKET, KEY]
-    ["allow_anonymous_reads", BUCKET]            (what s3.py does: looks that the library has no part in)
+    ["allow_anonymous_reads", BUCKET]   ["keep_versions", BUCKET]   ["versions", BUCKET]
+    ["assume_role", POLICY]                      (what s3.py does: looks that the library has no part in)
 
 An order that fails ends it with status 1. At the end of its input, which also comes when its parent is
 killed, it removes the store and everything that the store held.
@@ -31,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from s3 import S3  # noqa: E402
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+# What s3.py does for whoever holds the pipe.
+ORDERS = ["make_bucket", "keys", "uploads", "head", "allow_anonymous_reads", "keep_versions", "versions", "assume_role"]
 PATIENCE = 60  # seconds; MinIO takes one, on a busy machine ten
 
 
@@ -121,7 +124,7 @@ class Server:
             if not self.start():
                 raise SystemExit(f"serve.py: {self.kind} does not come back:\n{(self.folder / 'log').read_text()}")
             return None
-        if name not in ["make_bucket", "keys", "uploads", "head", "allow_anonymous_reads"]:
+        if name not in ORDERS:
             raise SystemExit(f"serve.py: no order {name}")
         return getattr(self.s3, name)(*arguments)
 

@@ -4,7 +4,9 @@
 //! of scripts/test-servers.sh: `make test-stores` runs it. Without them it fails; it never skips.
 
 mod conformance;
+mod doctor;
 mod load;
+mod maintain;
 #[path = "../s3_support/servers.rs"]
 mod servers;
 #[path = "../s3_support/sparse.rs"]

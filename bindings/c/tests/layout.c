@@ -171,6 +171,7 @@ int main(void) {
   FIELD(seglift_completion, info);
   FIELD(seglift_completion, results);
   FIELD(seglift_completion, report);
+  FIELD(seglift_completion, cleanup);
   STRUCT(seglift_progress_info);
   FIELD(seglift_progress_info, size);
   FIELD(seglift_progress_info, state);
@@ -205,6 +206,26 @@ int main(void) {
   FIELD(seglift_segment_state, offloaded_us);
   FIELD(seglift_segment_state, flags);
   FIELD(seglift_segment_state, reserved0);
+  STRUCT(seglift_reap_options);
+  FIELD(seglift_reap_options, size);
+  FIELD(seglift_reap_options, older_than_ms);
+  FIELD(seglift_reap_options, flags);
+  FIELD(seglift_reap_options, reserved0);
+  STRUCT(seglift_cleanup_entry);
+  FIELD(seglift_cleanup_entry, size);
+  FIELD(seglift_cleanup_entry, name);
+  FIELD(seglift_cleanup_entry, upload_id);
+  FIELD(seglift_cleanup_entry, bytes);
+  FIELD(seglift_cleanup_entry, time_us);
+  FIELD(seglift_cleanup_entry, error);
+  FIELD(seglift_cleanup_entry, verdict);
+  FIELD(seglift_cleanup_entry, reserved0);
+  STRUCT(seglift_sweep_options);
+  FIELD(seglift_sweep_options, size);
+  FIELD(seglift_sweep_options, prefix);
+  FIELD(seglift_sweep_options, grace_ms);
+  FIELD(seglift_sweep_options, flags);
+  FIELD(seglift_sweep_options, reserved0);
   STRUCT(seglift_api); /* its other members are all pointers; their order is tested in tests/abi_header.rs */
   FIELD(seglift_api, size);
   FIELD(seglift_api, abi_major);

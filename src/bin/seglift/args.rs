@@ -3,9 +3,10 @@
 //! The help, the man pages and the completions all come from these declarations, so a sentence here
 //! is documentation: it says what the user gets, with units and defaults.
 
+use crate::cleanup::span;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 /// What the exit status means; `docs/cli.md` and the man page repeat it, a test compares them.
 pub const EXIT_STATUS: &str = "\
@@ -80,6 +81,10 @@ pub enum Command {
     /// Remove objects
     #[command(after_help = ADDRESSES)]
     Rm(Rm),
+    /// Abort uploads that were begun and never ended
+    Reap(Reap),
+    /// Delete objects that no list of live keys names; without --delete only say which
+    Sweep(Sweep),
     /// Check that a store can do what a broker needs, with the remedy where it cannot
     Doctor(Doctor),
     /// Show every setting, its value and where it came from
@@ -234,6 +239,43 @@ pub struct Rm {
     /// Only print what would be removed
     #[arg(long, short = 'n')]
     pub dry_run: bool,
+}
+
+/// `seglift reap`
+#[derive(Args, Debug)]
+pub struct Reap {
+    /// The store, such as s3://bucket/prefix
+    #[arg(value_name = "URI", value_hint = ValueHint::Url)]
+    pub uri: String,
+    /// Start and newest part of an upload must be longer ago than this, by the store's clock, such as 1d or 90m
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub older_than: Duration,
+    /// Only print what would be aborted
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+    /// Also uploads of other owners, and those whose owner the store does not show: in S3 all of them
+    #[arg(long)]
+    pub all_owners: bool,
+}
+
+/// `seglift sweep`
+#[derive(Args, Debug)]
+pub struct Sweep {
+    /// The store, such as s3://bucket/prefix
+    #[arg(value_name = "URI", value_hint = ValueHint::Url)]
+    pub uri: String,
+    /// The keys that stay, one on each line, in byte order (LC_ALL=C sort -u); - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub live: PathBuf,
+    /// Only keys that begin with this text; those in the list must, too
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub prefix: String,
+    /// Leave what was committed within this time before the sweep began, by the store's clock
+    #[arg(long, value_name = "TIME", value_parser = span, default_value = "1d")]
+    pub grace: Duration,
+    /// Delete; without it nothing is changed
+    #[arg(long)]
+    pub delete: bool,
 }
 
 /// `seglift doctor`

@@ -14,6 +14,7 @@ mod address;
 mod app;
 mod args;
 mod cat;
+mod cleanup;
 mod config;
 mod doctor;
 mod failure;
@@ -26,10 +27,12 @@ mod ls;
 mod map;
 mod offload;
 mod output;
+mod reap;
 mod restore;
 mod rm;
 mod span;
 mod stat;
+mod sweep;
 mod talk;
 mod verify;
 
@@ -58,6 +61,8 @@ fn main() -> ExitCode {
         Command::Stat(args) => stat::run(&mut app, args),
         Command::Verify(args) => verify::run(&mut app, args),
         Command::Rm(args) => rm::run(&mut app, args),
+        Command::Reap(args) => reap::run(&mut app, args),
+        Command::Sweep(args) => sweep::run(&mut app, args),
         Command::Doctor(args) => doctor::run(&mut app, args),
         Command::Config(args) => config::run(&mut app, args),
         Command::Completions { shell } => generate::completions(&mut app, *shell),

@@ -35,6 +35,34 @@ pub async fn a_deleted_key_can_be_created_again(store: Store) {
     assert_eq!(code(store.head(&key("t/0/k")).await), Some(Code::NotFound));
 }
 
+/// Promise: what is deleted is the object that was listed, and no other that stands under its key.
+pub async fn a_delete_of_a_certain_object_spares_another(store: Store) {
+    put(&store, "t/0/k", "content").await;
+    let listed = store.list("", None, 10).await.unwrap().entries.remove(0);
+    assert_eq!(listed, store.head(&key("t/0/k")).await.unwrap(), "a listing and a head say the same");
+    let others = [
+        Entry { len: listed.len + 1, ..listed.clone() },
+        Entry { modified_us: listed.modified_us - 1_000_000, ..listed.clone() },
+    ];
+    for other in others {
+        assert_eq!(store.delete_unchanged(&other).await.unwrap(), Removal::Changed);
+    }
+    assert_eq!(keys(&store, "", 10).await, ["t/0/k"]);
+    assert_eq!(store.delete_unchanged(&listed).await.unwrap(), Removal::Removed);
+    assert_eq!(keys(&store, "", 10).await, [""; 0]);
+    assert_eq!(store.delete_unchanged(&listed).await.unwrap(), Removal::Gone);
+}
+
+/// Promise: ages can be told, since both times are of one clock and rounded alike. It is never ahead, which would make
+/// things old; some servers take the date of their answers from a clock that ticks each second.
+pub async fn a_store_tells_the_time_that_it_gives_its_objects(store: Store) {
+    let before = store.now().await.unwrap();
+    put(&store, "k", "content").await;
+    let modified = store.head(&key("k")).await.unwrap().modified_us;
+    let after = store.now().await.unwrap();
+    assert!((before..=after + 2_000_000).contains(&modified), "{modified} is not within {before}..={after}");
+}
+
 const ORDERED: [&str; 12] =
     ["A", "a!b", "a-b", "a.b", "a/b", "a/c!", "a/c/d", "a/c0", "a0", "b/x/y/z", "b/x0", "ü/ä"];
 

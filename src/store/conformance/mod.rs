@@ -3,7 +3,7 @@
 //! [`store_conformance!`](crate::store_conformance) makes a test of each for one kind of store; after each test
 //! it is also checked that nothing but objects is left in the store. A new store is done when it passes.
 
-use super::{Body, ByteStream, Commit, Entry, Get, GetRange, Key, ObjectStore, Upload, UploadInfo};
+use super::{Body, ByteStream, Commit, Entry, Get, GetRange, Key, ObjectStore, Removal, Upload, UploadInfo};
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
@@ -107,6 +107,8 @@ macro_rules! store_conformance {
             deleting_what_is_not_there_is_success
             a_batch_of_deletes_answers_for_each_key
             a_deleted_key_can_be_created_again
+            a_delete_of_a_certain_object_spares_another
+            a_store_tells_the_time_that_it_gives_its_objects
             a_read_that_began_before_a_delete_is_whole_or_fails
             a_listing_is_in_byte_order_of_whole_keys
             a_listing_has_the_prefix_and_begins_after

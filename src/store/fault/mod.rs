@@ -9,8 +9,8 @@ mod script;
 pub use script::{Fault, Operation, Script, When};
 
 use super::{
-    Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
-    OpenOptions, Upload, UploadInfo,
+    Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
+    ObjectStore, OpenOptions, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
 use crate::error::{Code, Error, Result};
 use bytes::Bytes;
@@ -95,6 +95,11 @@ impl Plan {
                 // What never arrived whole cannot have been committed.
                 Err(e) => Commit::NotDone(e),
             },
+            Turn::Go(Some(Fault::Refused)) => {
+                let message = format!("a {} kept nothing on purpose ({})", operation.name(), self.script);
+                let refused = || Error::new(Code::Unavailable, message);
+                Commit::NotDone(taken.await.err().unwrap_or_else(refused))
+            }
             Turn::Go(Some(Fault::Late(time))) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
@@ -200,6 +205,43 @@ impl ObjectStore for FaultStore {
         Box::pin(async move {
             self.plan.pass(Operation::List).await?;
             self.inner.list(prefix, after, max).await
+        })
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        self.inner.now()
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        Box::pin(async move {
+            self.plan.pass(Operation::List).await?;
+            self.inner.uploads(owner, after, max).await
+        })
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        Box::pin(async move {
+            self.plan.pass(Operation::List).await?;
+            self.inner.arrived(upload).await
+        })
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move {
+            self.plan.pass(Operation::Abort).await?;
+            self.inner.abort_upload(upload).await
+        })
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(async move {
+            self.plan.pass(Operation::Delete).await?;
+            self.inner.delete_unchanged(entry).await
         })
     }
 }

@@ -2,9 +2,13 @@
 
 use super::{
     errno::error,
+    read,
     root::{self, Root},
 };
-use crate::{error::Result, store::Key};
+use crate::{
+    error::{Code, Result},
+    store::{Entry, Key, Removal},
+};
 use rustix::{
     fd::AsFd,
     fs::{AtFlags, FileType},
@@ -45,6 +49,21 @@ pub(super) fn delete(root: &Root, keys: &[Key]) -> Vec<Result<()>> {
         }
     }
     answers
+}
+
+/// Removes the object if it is still the one that `entry` describes. Blocks.
+///
+/// No system call removes a name only if a certain file has it: between the look and the `unlink` lie some
+/// microseconds, in which another process would have to remove this object and commit another.
+pub(super) fn delete_unchanged(root: &Root, entry: &Entry) -> Result<Removal> {
+    match read::head(root, &entry.key) {
+        Ok(found) if found == *entry => {}
+        Ok(_) => return Ok(Removal::Changed),
+        Err(e) if e.code() == Code::NotFound => return Ok(Removal::Gone),
+        Err(e) => return Err(e),
+    }
+    let deleted = delete(root, std::slice::from_ref(&entry.key));
+    deleted.into_iter().next().unwrap_or(Ok(())).map(|()| Removal::Removed)
 }
 
 /// Whether there was an object to remove.

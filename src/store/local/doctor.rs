@@ -146,8 +146,8 @@ fn leftovers(root: &Arc<Root>) -> Result<Finding> {
     };
     let detail = format!("{} unfinished uploads of processes that are gone, such as {first}", dead.len());
     let remedy = format!(
-        "they are no objects; remove them once no process offloads to this folder: rm {}/{TEMPORARY}*",
-        root.path().display()
+        "they are no objects; remove them: seglift reap {} --older-than 1h (and --all-owners, if other hosts left some)",
+        crate::store::open::file_uri(root.path())
     );
     Ok(Finding::warn("leftovers", detail, remedy))
 }

@@ -18,10 +18,11 @@ mod read;
 mod root;
 mod temporary;
 mod upload;
+mod uploads;
 
 use super::{
-    Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore, Upload,
-    UploadInfo,
+    Arrived, Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
+    Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
 use crate::error::{Code, Error, Result};
 use root::Root;
@@ -106,6 +107,36 @@ impl ObjectStore for LocalStore {
     ) -> BoxFuture<'a, Result<ListPage>> {
         let (root, prefix, after) = (self.root.clone(), prefix.to_owned(), after.map(str::to_owned));
         Box::pin(blocking(move || list::list(&root, &prefix, after.as_deref(), max)))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        let root = self.root.clone();
+        Box::pin(blocking(move || uploads::now(&root)))
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        owner: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        let (root, owner, after) = (self.root.clone(), owner.to_owned(), after.cloned());
+        Box::pin(blocking(move || uploads::page(&root, &owner, after.as_ref(), max)))
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        let (root, name) = (self.root.clone(), upload.id.clone());
+        Box::pin(blocking(move || uploads::arrived(&root, &name)))
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        let (root, name) = (self.root.clone(), upload.id.clone());
+        Box::pin(blocking(move || uploads::abort(&root, &name)))
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        let (root, entry) = (self.root.clone(), entry.clone());
+        Box::pin(blocking(move || delete::delete_unchanged(&root, &entry)))
     }
 }
 

@@ -28,6 +28,12 @@ use std::{
     },
 };
 
+/// What the names of the temporary files of an owner's uploads begin with.
+pub(super) fn begin_of(owner: &str) -> String {
+    let owner = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, owner.as_bytes());
+    format!("{TEMPORARY}{owner:016x}-")
+}
+
 /// A temporary file; removed when dropped.
 pub(super) struct Temporary {
     root: Arc<Root>,
@@ -39,8 +45,7 @@ pub(super) struct Temporary {
 impl Temporary {
     /// Creates a temporary file for an upload of `owner`. Blocks.
     pub(super) fn create(root: Arc<Root>, owner: &str) -> Result<Self> {
-        let owner = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, owner.as_bytes());
-        let name = format!("{TEMPORARY}{owner:016x}-{}", uuid::Uuid::new_v4());
+        let name = format!("{}{}", begin_of(owner), uuid::Uuid::new_v4());
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match rustix::fs::openat(root.last(&[]), &name, flags, Mode::from_raw_mode(0o666)) {
             Ok(fd) => fd,
@@ -52,8 +57,9 @@ impl Temporary {
             }
             Err(e) => return Err(error(e, "create", &root.path_of(name))),
         };
-        // A file system without locks is not a reason to refuse an upload.
-        let _ = rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive);
+        // Waits where somebody asks for the lock just now to see whether we live. A file system without locks is not
+        // a reason to refuse an upload.
+        while rustix::fs::flock(&fd, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
         Ok(Self { root, name, file: fd.into(), named: AtomicBool::new(true) })
     }
 

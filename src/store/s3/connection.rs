@@ -24,7 +24,8 @@ use aws_sdk_s3::{
         retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use std::sync::Arc;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 /// The way to one place.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(super) struct Connection {
     sse: Sse,
     http: http::Client,
     engine: Option<Engine>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     open: OnceCell<Open>,
 }
 
@@ -84,7 +85,7 @@ impl Connection {
             told => told.clone(),
         };
         let http = env.http.client(options.ca_file.as_deref(), &options.proxy)?;
-        let permits = Semaphore::new(options.concurrency);
+        let permits = Arc::new(Semaphore::new(options.concurrency));
         let engine = env.engine.clone();
         Ok(Connection { options, endpoint, amazon, sse, http, engine, permits, open: OnceCell::new() })
     }
@@ -99,9 +100,13 @@ impl Connection {
 
     /// A place among the requests that run at a time (`s3.concurrency`); waits until there is one. To be taken
     /// before an attempt's time-out begins, and kept until the answer's last byte.
-    pub async fn permit(&self) -> Result<SemaphorePermit<'_>> {
+    pub async fn permit(&self) -> Result<OwnedSemaphorePermit> {
         // Nobody closes the semaphore.
-        self.permits.acquire().await.map_err(|_| Error::new(Code::Closed, "the connection is closed"))
+        self.permits
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::new(Code::Closed, "the connection is closed"))
     }
 
     /// The endpoint's URL, for messages: `https://s3.eu-central-1.amazonaws.com`, or what was set.
@@ -132,6 +137,18 @@ impl Connection {
         let Some(credentials) = &self.open().await?.credentials else { return Ok(None) };
         credentials.get().await?;
         Ok(credentials.provided())
+    }
+
+    /// The error of an answer. Where it says that the credentials have run out, new ones are asked for before the
+    /// next request, which may then do what this one could not.
+    pub fn heard(&self, error: Error) -> Error {
+        match error.service_code() {
+            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
+                self.forget_credentials();
+                error.with_retryable(true)
+            }
+            _ => error,
+        }
     }
 
     /// Asks for credentials anew before the next request: for an answer such as `ExpiredToken`.

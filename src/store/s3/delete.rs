@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error, Result},
-    store::Key,
+    store::{Entry, Key, Removal},
 };
 use aws_sdk_s3::{
     operation::{RequestId, RequestIdExt, delete_objects::DeleteObjectsOutput},
@@ -70,11 +70,41 @@ impl S3Store {
     }
 
     async fn delete_one(&self, key: &Key) -> Result<()> {
+        gone(self.delete_if(key, None).await)
+    }
+
+    /// One DELETE, of what has this ETag if one is given.
+    async fn delete_if(&self, key: &Key, etag: Option<&str>) -> Result<()> {
         let exchange = Exchange::new(false);
         let client = self.connection.client().await?;
         let request = client.delete_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = request.set_if_match(etag.map(str::to_owned));
         let sent = request.customize().interceptor(exchange.clone()).send();
-        gone(self.answer(Action::Delete, Some(key), &exchange, sent).await.map(drop))
+        self.answer(Action::Delete, Some(key), &exchange, sent).await.map(drop)
+    }
+
+    /// See [`ObjectStore::delete_unchanged`](crate::store::ObjectStore::delete_unchanged): a HEAD, and a DELETE under
+    /// the condition that the object still has the ETag that the HEAD showed. Amazon keeps to it; a store that knows
+    /// no such condition ignores or refuses it, and then a round trip lies between the look and the deed.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html>
+    pub(super) async fn delete_object_unchanged(&self, entry: &Entry) -> Result<Removal> {
+        let key = &entry.key;
+        let etag = match self.head_with_etag(key).await {
+            Ok((found, etag)) if found == *entry => etag,
+            Ok(_) => return Ok(Removal::Changed),
+            Err(e) if e.code() == Code::NotFound => return Ok(Removal::Gone),
+            Err(e) => return Err(e),
+        };
+        let mut deleted = self.delete_if(key, etag.as_deref()).await;
+        if etag.is_some() && deleted.as_ref().is_err_and(|e| matches!(e.http_status(), 400 | 501)) {
+            deleted = self.delete_if(key, None).await;
+        }
+        match deleted {
+            Ok(()) => Ok(Removal::Removed),
+            Err(e) if e.http_status() == 412 => Ok(Removal::Changed),
+            Err(e) if e.code() == Code::NotFound => Ok(Removal::Gone),
+            Err(e) => Err(e),
+        }
     }
 
     async fn request_batch(&self, keys: &[Key]) -> Result<Vec<Result<()>>> {
@@ -100,10 +130,14 @@ impl S3Store {
 
     /// The answers in the order of the keys: in quiet mode only errors are listed.
     fn per_key(&self, keys: &[Key], answer: &DeleteObjectsOutput) -> Vec<Result<()>> {
-        let mut errors: HashMap<String, Error> = HashMap::new();
+        if answer.errors().is_empty() {
+            return keys.iter().map(|_| Ok(())).collect();
+        }
+        let named: HashMap<String, &Key> = keys.iter().map(|key| (self.place.object_key(key), key)).collect();
+        let mut errors: HashMap<&str, Error> = HashMap::new();
         let mut of_unknown = None;
         for error in answer.errors() {
-            let key = error.key().and_then(|name| keys.iter().find(|key| self.place.object_key(key) == name));
+            let key = error.key().and_then(|name| named.get(name).copied());
             let reply = Reply {
                 status: 200,
                 code: error.code().unwrap_or_default(),
@@ -114,7 +148,7 @@ impl S3Store {
             };
             let error = errors::from_reply(Action::Delete, &self.at(key), &reply);
             match key {
-                Some(key) => drop(errors.insert(key.to_string(), error)),
+                Some(key) => drop(errors.insert(key.as_str(), error)),
                 None => of_unknown = Some(error),
             }
         }

@@ -9,6 +9,7 @@
 use super::{
     S3Store,
     errors::{self, Action, TooLong},
+    xml::is_well_formed,
 };
 use crate::{error::Result, store::Key};
 use aws_sdk_s3::{
@@ -114,6 +115,8 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
+        let _permit = self.connection.permit().await?;
+        exchange.note();
         match exchange.guard(self.options.attempt_timeout, request).await {
             Some(answer) => answer.map_err(|e| self.error(action, key, e)),
             None => Err(errors::stalled(action, &self.at(key), self.options.attempt_timeout)),
@@ -156,29 +159,6 @@ impl Intercept for Exchange {
     }
 }
 
-/// Whether `body` is one XML element, whole and closed; nothing at all passes, too.
-fn is_well_formed(body: &[u8]) -> bool {
-    use xmlparser::{ElementEnd, Token, Tokenizer};
-    let Ok(text) = std::str::from_utf8(body) else { return false };
-    let text = text.trim();
-    let (mut depth, mut roots) = (0_usize, 0_usize);
-    for token in Tokenizer::from(text) {
-        match token {
-            Ok(Token::ElementStart { .. }) => {
-                roots += usize::from(depth == 0);
-                depth += 1;
-            }
-            Ok(Token::ElementEnd { end: ElementEnd::Close(..) | ElementEnd::Empty, .. }) if depth > 0 => {
-                depth -= 1
-            }
-            Ok(Token::ElementEnd { end: ElementEnd::Open, .. }) => {}
-            Ok(Token::ElementEnd { .. }) | Err(_) => return false,
-            Ok(_) => {}
-        }
-    }
-    depth == 0 && (roots == 1 || text.is_empty())
-}
-
 /// A body that ends with an error when it is longer than it may be.
 struct Bounded {
     inner: SdkBody,
@@ -207,25 +187,5 @@ impl Body for Bounded {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn xml_counts_as_whole_only_to_its_last_tag() {
-        let whole = "<?xml version=\"1.0\"?>\n<L xmlns=\"x\"><K>a&amp;b</K><E/><!-- c --></L>\n";
-        assert!(is_well_formed(whole.as_bytes()));
-        let start = whole.find("<L").unwrap();
-        for end in start + 1..whole.len() - 1 {
-            assert!(!is_well_formed(&whole.as_bytes()[..end]), "{:?}", &whole[..end]);
-        }
-        assert!(is_well_formed(b"") && is_well_formed(b" \n"));
-        for bad in ["text", "<a></a><b></b>", "</a>", "<a>\u{1}</a>", "{}"] {
-            assert!(!is_well_formed(bad.as_bytes()), "{bad:?}");
-        }
-        assert!(!is_well_formed(b"<a>\xff</a>"));
     }
 }

@@ -29,6 +29,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 /// No object is longer: Amazon's end at 50 TB. Larger numbers in a request overflow in some look-alikes.
 const MAX_OBJECT: u64 = 1 << 50;
@@ -110,16 +111,16 @@ impl S3Store {
     /// One GET.
     async fn request(&self, key: &Key, range: &GetRange) -> Result<Get, Failed> {
         let client = self.connection.client().await.map_err(Failed::Otherwise)?;
+        let permit = self.connection.permit().await.map_err(Failed::Otherwise)?;
         let exchange = Exchange::new(true);
-        let request = client
-            .get_object()
-            .bucket(&self.place.bucket)
-            .key(self.place.object_key(key))
-            .range(header(range));
-        let sent = self.attributes.on_get(request).customize().interceptor(exchange.clone()).send();
+        let request = client.get_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = self.attributes.on_get(request).range(header(range));
+        let sent = request.customize().interceptor(exchange.clone()).send();
         let limit = self.options.attempt_timeout;
         match exchange.guard(limit, sent).await {
-            Some(Ok(output)) => self.accepted(key, range, &exchange, output).map_err(Failed::Otherwise),
+            Some(Ok(output)) => {
+                self.accepted(key, range, exchange.status(), output, permit).map_err(Failed::Otherwise)
+            }
             Some(Err(e)) => {
                 let len = unsatisfiable(&e);
                 let error = self.error(Action::Get, Some(key), e);
@@ -137,8 +138,9 @@ impl S3Store {
         &self,
         key: &Key,
         range: &GetRange,
-        exchange: &Exchange,
+        status: u16,
         output: GetObjectOutput,
+        permit: OwnedSemaphorePermit,
     ) -> Result<Get> {
         let odd = |why: String| errors::odd_answer(Action::Get, &self.at(Some(key)), why);
         let len = output.content_length().and_then(|len| u64::try_from(len).ok());
@@ -146,7 +148,7 @@ impl S3Store {
             Some(text) => {
                 content_range(text).ok_or_else(|| odd(format!("has the Content-Range {text:?}")))?
             }
-            None if exchange.status() == 206 => return Err(odd("is a part and does not say which".into())),
+            None if status == 206 => return Err(odd("is a part and does not say which".into())),
             None => match len {
                 Some(len) => (len, 0..len),
                 None => return Err(odd("does not say how long the object is".into())),
@@ -178,16 +180,23 @@ impl S3Store {
             endpoint: self.connection.endpoint().to_owned(),
             key: key.clone(),
             limit: self.options.attempt_timeout,
+            permit: Some(permit),
         };
         Ok(Get { object_len, range: wanted, body: body.into_stream() })
     }
 
     /// See [`ObjectStore::head`](crate::store::ObjectStore::head).
     pub(super) async fn head_object(&self, key: &Key) -> Result<Entry> {
+        self.head_with_etag(key).await.map(|(entry, _)| entry)
+    }
+
+    /// The same with the object's ETag, where the store gives one.
+    pub(super) async fn head_with_etag(&self, key: &Key) -> Result<(Entry, Option<String>)> {
         let client = self.connection.client().await?;
         let exchange = Exchange::new(false);
         let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
-        let sent = self.attributes.on_head(request).customize().interceptor(exchange.clone()).send();
+        let request = self.attributes.on_head(request);
+        let sent = request.customize().interceptor(exchange.clone()).send();
         let head = match self.answer(Action::Head, Some(key), &exchange, sent).await {
             Ok(head) => head,
             Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
@@ -198,7 +207,7 @@ impl S3Store {
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());
         let modified = head.last_modified().and_then(micros);
         match (len, modified) {
-            (Some(len), Some(modified_us)) => Ok(Entry { key: key.clone(), len, modified_us }),
+            (Some(len), Some(modified_us)) => Ok((Entry { key: key.clone(), len, modified_us }, head.e_tag)),
             _ => {
                 let why = "does not say how long the object is and from when";
                 Err(errors::odd_answer(Action::Head, &self.at(Some(key)), why))
@@ -298,6 +307,8 @@ struct Arrival {
     endpoint: String,
     key: Key,
     limit: Duration,
+    /// The place among the requests that run at a time, until the last byte is here.
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
@@ -340,6 +351,9 @@ impl Arrival {
             }
             let len = self.left.min(PIECE as u64).min(self.rest.len() as u64);
             self.left -= len;
+            if self.left == 0 {
+                self.permit = None;
+            }
             return Ok(Some(self.rest.split_to(len as usize)));
         }
     }

@@ -26,6 +26,8 @@ mod place;
 mod probe;
 mod put;
 mod upload;
+mod uploads;
+mod xml;
 
 pub use credentials::Provided;
 pub use http::HttpClients;
@@ -35,8 +37,8 @@ pub use place::{Overrides, Place};
 pub(super) use place::FORM;
 
 use super::{
-    Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore, Upload,
-    UploadInfo,
+    Arrived, Body, BoxFuture, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage, ObjectStore,
+    Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
 use crate::error::{Error, Result};
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
@@ -102,7 +104,7 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        errors::from_sdk(action, &self.at(key), error)
+        self.connection.heard(errors::from_sdk(action, &self.at(key), error))
     }
 }
 
@@ -148,5 +150,30 @@ impl ObjectStore for S3Store {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>> {
         Box::pin(self.list_objects(prefix, after, max))
+    }
+
+    fn now(&self) -> BoxFuture<'_, Result<i64>> {
+        Box::pin(self.store_time())
+    }
+
+    fn uploads<'a>(
+        &'a self,
+        _: &'a str,
+        after: Option<&'a UploadMark>,
+        max: usize,
+    ) -> BoxFuture<'a, Result<UploadPage>> {
+        Box::pin(self.list_uploads(after, max))
+    }
+
+    fn arrived<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<Option<Arrived>>> {
+        Box::pin(self.parts_arrived(upload))
+    }
+
+    fn abort_upload<'a>(&'a self, upload: &'a Unfinished) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.abort_unfinished(upload))
+    }
+
+    fn delete_unchanged<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<Removal>> {
+        Box::pin(self.delete_object_unchanged(entry))
     }
 }

@@ -215,9 +215,11 @@ impl fmt::Debug for Env {
 
 /// The URI of the store that the settings name, for a URI that names none (empty, `s3:`, `s3://`); none where
 /// `uri` needs no completion. `INVALID_CONFIG` where the settings name no bucket, or another than `uri`.
-pub fn complete_uri(uri: &str, settings: &S3Settings) -> Result<Option<String>> {
+pub fn complete_uri(uri: &str, settings: &Settings) -> Result<Option<String>> {
+    let wanted = settings.store_driver.scheme() == Some("s3");
+    let settings = &settings.s3;
     let rest = match uri.split_once(':') {
-        None if uri.is_empty() => "",
+        None if uri.is_empty() && (wanted || !settings.bucket.is_empty()) => "",
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("s3") => rest,
         _ => return Ok(None),
     };

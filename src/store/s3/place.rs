@@ -189,10 +189,10 @@ fn checked_bucket(bucket: &str) -> Result<String> {
 }
 
 fn checked_prefix(prefix: &str) -> Result<String> {
-    let mut prefix = decoded(prefix.strip_suffix('/').unwrap_or(prefix))?;
     if prefix.is_empty() {
-        return Ok(prefix);
+        return Ok(String::new());
     }
+    let mut prefix = decoded(prefix.strip_suffix('/').unwrap_or(prefix))?;
     // What a prefix may be is what a key may be; the message of `Key` repeats its text, so ours stands.
     if Key::new(&prefix).is_err() {
         return Err(malformed(

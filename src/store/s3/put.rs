@@ -13,6 +13,7 @@ use super::{
     S3Store,
     attributes::echo,
     body::{Integrity, Prepared, Sending, header_value},
+    connection::Connection,
     errors::{self, Action, At},
     exchange::Exchange,
 };
@@ -63,6 +64,7 @@ impl Failed {
 
 /// What a request with a body came to; `answer` is none where nothing moved for `limit`.
 pub(super) fn outcome<T, E>(
+    connection: &Connection,
     answer: Option<Result<T, SdkError<E, HttpResponse>>>,
     sending: &Sending,
     action: Action,
@@ -74,7 +76,7 @@ where
 {
     let error = match answer {
         Some(Ok(output)) => return Ok(output),
-        Some(Err(e)) => errors::from_sdk(action, at, e),
+        Some(Err(e)) => connection.heard(errors::from_sdk(action, at, e)),
         None => errors::stalled(action, at, limit),
     };
     // Where the source failed, what the connection says of it is an echo.
@@ -132,7 +134,7 @@ impl S3Store {
         let limit = self.options.attempt_timeout;
         let permit = self.connection.permit().await.map_err(Failed::before)?;
         let answer = sending.guard(limit, permit, request.send()).await;
-        outcome(answer, &sending, Action::Put, &self.at(Some(key)), limit)
+        outcome(&self.connection, answer, &sending, Action::Put, &self.at(Some(key)), limit)
     }
 
     /// Whether what the store says that it has is what was asked for.

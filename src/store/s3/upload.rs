@@ -195,7 +195,7 @@ impl S3Upload {
         if answer.as_ref().is_some_and(answered) {
             loose.tied();
         }
-        let answer = outcome(answer, &sending, Action::Part, &self.at(), self.limit);
+        let answer = outcome(&self.connection, answer, &sending, Action::Part, &self.at(), self.limit);
         let output = answer.map_err(|failed: Failed| failed.error)?;
         if !self.encryption_shown {
             self.attributes.check_echo(echo!(output))?;
@@ -270,7 +270,7 @@ impl S3Upload {
         let limit = self.limit.max(COMMIT_TIME);
         let error = match exchange.guard(limit, request.send()).await {
             Some(Ok(_)) => return self.end_commit(Stage::Done, Commit::Done),
-            Some(Err(e)) => errors::from_sdk(Action::Commit, &self.at(), e),
+            Some(Err(e)) => self.connection.heard(errors::from_sdk(Action::Commit, &self.at(), e)),
             None => errors::stalled(Action::Commit, &self.at(), limit),
         };
         let gone = error.service_code() == "NoSuchUpload";
@@ -317,7 +317,7 @@ impl S3Upload {
         match exchange.guard(self.limit, request.send()).await {
             Some(Ok(_)) => Ok(true),
             None => Err(errors::stalled(Action::Abort, &self.at(), self.limit)),
-            Some(Err(e)) => match errors::from_sdk(Action::Abort, &self.at(), e) {
+            Some(Err(e)) => match self.connection.heard(errors::from_sdk(Action::Abort, &self.at(), e)) {
                 gone if gone.service_code() == "NoSuchUpload" => Ok(false),
                 e => Err(e),
             },

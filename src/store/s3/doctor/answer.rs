@@ -3,7 +3,12 @@
 //! It reads an object that is not there. Whether the credentials are taken, whether the bucket exists and in which
 //! region, what time the store has: one answer says it, also where the credentials may do nothing but read.
 
-use super::super::{S3Store, credentials::Provided, errors::Action, exchange::Exchange};
+use super::super::{
+    S3Store,
+    credentials::Provided,
+    errors::{self, Action},
+    exchange::Exchange,
+};
 use crate::{
     error::{Code, Error},
     store::{
@@ -85,9 +90,17 @@ impl Answer {
             let request = store.connection.client().await?.get_object();
             let request = request.bucket(&store.place.bucket).key(store.place.object_key(key));
             let request = request.customize().interceptor(exchange.clone()).interceptor(listener.clone());
-            store.answer(Action::Get, Some(key), &exchange, request.send()).await.map(drop)
+            match store.answer(Action::Get, Some(key), &exchange, request.send()).await {
+                Ok(_) => Err(errors::odd_answer(
+                    Action::Get,
+                    &store.at(Some(key)),
+                    "is an object where none can be; is the endpoint that of an S3 service?",
+                )),
+                Err(error) => Err(error),
+            }
         };
-        let error = asked.await.err();
+        let asked: Result<(), Error> = asked.await;
+        let error = asked.err();
         let headers = listener.0.lock().clone();
         let hides = error.as_ref().is_some_and(|e| e.code() == Code::NotFoundOrDenied);
         let error = error.filter(|e| !matches!(e.code(), Code::NotFound | Code::NotFoundOrDenied));

@@ -10,6 +10,7 @@ use crate::{
 };
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule, TransitionStorageClass};
 use serde_json::json;
+use std::sync::atomic::Ordering::SeqCst;
 
 const CHECK: &str = "lifecycle";
 
@@ -17,7 +18,7 @@ const CHECK: &str = "lifecycle";
 const DAYS: u32 = 7;
 
 /// What to do about versions that nobody sees.
-pub(super) const OLD_VERSIONS: &str = "add a lifecycle rule with NoncurrentVersionExpiration (docs/setup-s3.md, Versioning), \
+const OLD_VERSIONS: &str = "add a lifecycle rule with NoncurrentVersionExpiration (docs/setup-s3.md, Versioning), \
                                        or they are paid for ever";
 
 impl Exam<'_> {
@@ -42,8 +43,7 @@ impl Exam<'_> {
             Err(error) if matches!(error.http_status(), 405 | 501) => Finding::warn(
                 CHECK,
                 "the store has no lifecycle rules",
-                "look now and then for unfinished uploads, which are in no listing of objects: \
-                 aws s3api list-multipart-uploads",
+                "run seglift reap now and then: unfinished uploads are paid for and in no listing of objects",
             ),
             Err(error) if error.code() == Code::PermissionDenied && access < Access::Admin => {
                 Finding::skipped(
@@ -57,7 +57,7 @@ impl Exam<'_> {
 
     fn judged(&self, access: Access, rules: &[LifecycleRule]) -> Finding {
         let place = &self.store.place;
-        match judge(rules, &place.prefix) {
+        match judge(rules, &place.prefix, self.versioned.load(SeqCst)) {
             Verdict::Deletes(rule, days) => {
                 let what = format!("the rule {rule} deletes segments {days} after they were written");
                 let remedy = "let it spare the store's prefix: brokers would look for segments that are gone";
@@ -69,6 +69,11 @@ impl Exam<'_> {
                     "the rule {rule} moves segments to an archive class, from which no read works before a restore"
                 ),
                 "let it spare the store's prefix, or take GLACIER_IR",
+            ),
+            Verdict::KeepsVersions => Finding::warn(
+                CHECK,
+                "the bucket keeps versions, and no rule removes those of deleted segments",
+                OLD_VERSIONS,
             ),
             Verdict::Aborts(rule, days) => {
                 Finding::ok(CHECK, format!("the rule {rule} removes unfinished uploads after {days} days"))
@@ -112,13 +117,15 @@ enum Verdict {
     Deletes(String, String),
     /// A rule that moves to a class that cannot be read at once.
     Archives(String),
+    /// The bucket keeps versions and no rule removes old ones.
+    KeepsVersions,
     /// A rule that aborts uploads, and after how many days.
     Aborts(String, i32),
     Missing,
 }
 
 /// The worst first.
-fn judge(rules: &[LifecycleRule], prefix: &str) -> Verdict {
+fn judge(rules: &[LifecycleRule], prefix: &str, versioned: bool) -> Verdict {
     let enabled = || rules.iter().filter(|rule| *rule.status() == ExpirationStatus::Enabled);
     let name = |rule: &LifecycleRule| rule.id().unwrap_or("without a name").to_owned();
     // A rule may be narrower than the store and still hit some of it.
@@ -153,6 +160,12 @@ fn judge(rules: &[LifecycleRule], prefix: &str) -> Verdict {
         rule.abort_incomplete_multipart_upload().and_then(|abort| abort.days_after_initiation())
     };
     match enabled().filter(covers).find_map(|rule| days(rule).map(|days| (name(rule), days))) {
+        Some(_)
+            if versioned
+                && !enabled().filter(covers).any(|r| r.noncurrent_version_expiration().is_some()) =>
+        {
+            Verdict::KeepsVersions
+        }
         Some((name, days)) => Verdict::Aborts(name, days),
         None => Verdict::Missing,
     }
@@ -171,8 +184,8 @@ fn prefix_of(rule: &LifecycleRule) -> &str {
 mod tests {
     use super::*;
     use aws_sdk_s3::types::{
-        AbortIncompleteMultipartUpload, LifecycleExpiration, LifecycleRuleFilter, Transition,
-        builders::LifecycleRuleBuilder,
+        AbortIncompleteMultipartUpload, LifecycleExpiration, LifecycleRuleFilter,
+        NoncurrentVersionExpiration, Transition, builders::LifecycleRuleBuilder,
     };
 
     fn rule(prefix: &str, what: impl FnOnce(LifecycleRuleBuilder) -> LifecycleRuleBuilder) -> LifecycleRule {
@@ -195,27 +208,31 @@ mod tests {
         for (rules, verdict) in [
             (vec![], Verdict::Missing),
             (vec![aborts("")], Verdict::Aborts("r".into(), 3)),
-            (vec![aborts("logs/")], Verdict::Aborts("r".into(), 3)),
+            (vec![aborts("logs/", false)], Verdict::Aborts("r".into(), 3)),
             (vec![aborts("lo")], Verdict::Aborts("r".into(), 3)),
             (vec![aborts("logs/a/")], Verdict::Missing),
             (vec![aborts("other/")], Verdict::Missing),
             (vec![rule("", |rule| rule), aborts("")], Verdict::Aborts("r".into(), 3)),
         ] {
-            assert_eq!(judge(&rules, "logs/"), verdict, "{rules:?}");
+            assert_eq!(judge(&rules, "logs/", false), verdict, "{rules:?}");
         }
         let off = rule("", |rule| rule.status(ExpirationStatus::Disabled));
-        assert_eq!(judge(&[off], "logs/"), Verdict::Missing);
+        assert_eq!(judge(&[off], "logs/", false), Verdict::Missing);
+        assert_eq!(judge(&[aborts("")], "logs/", true), Verdict::KeepsVersions);
+        let old = NoncurrentVersionExpiration::builder().noncurrent_days(7).build();
+        let old = rule("", |rule| rule.noncurrent_version_expiration(old));
+        assert_eq!(judge(&[aborts(""), old], "logs/", true), Verdict::Aborts("r".into(), 3));
     }
 
     #[test]
     fn a_rule_that_deletes_or_archives_any_segment_is_worse_than_a_missing_one() {
         let deletes = Verdict::Deletes("r".into(), "30 days".into());
         for prefix in ["", "logs/", "logs/topic/", "l"] {
-            assert_eq!(judge(&[aborts(""), expires(prefix)], "logs/"), deletes, "{prefix}");
+            assert_eq!(judge(&[aborts(""), expires(prefix)], "logs/", false), deletes, "{prefix}");
         }
-        assert_eq!(judge(&[aborts(""), expires("other/")], "logs/"), Verdict::Aborts("r".into(), 3));
+        assert_eq!(judge(&[aborts(""), expires("other/")], "logs/", false), Verdict::Aborts("r".into(), 3));
         let markers = LifecycleExpiration::builder().expired_object_delete_marker(true).build();
-        assert_eq!(judge(&[rule("", |rule| rule.expiration(markers))], "logs/"), Verdict::Missing);
+        assert_eq!(judge(&[rule("", |rule| rule.expiration(markers))], "logs/", false), Verdict::Missing);
         for (class, verdict) in [
             (TransitionStorageClass::Glacier, Verdict::Archives("r".into())),
             (TransitionStorageClass::DeepArchive, Verdict::Archives("r".into())),
@@ -223,7 +240,7 @@ mod tests {
             (TransitionStorageClass::StandardIa, Verdict::Missing),
         ] {
             let moves = Transition::builder().days(30).storage_class(class).build();
-            assert_eq!(judge(&[rule("logs/", |rule| rule.transitions(moves))], "logs/"), verdict);
+            assert_eq!(judge(&[rule("logs/", |rule| rule.transitions(moves))], "logs/", false), verdict);
         }
     }
 }

@@ -16,12 +16,12 @@ mod lifecycle;
 mod network;
 mod writes;
 
-use super::S3Store;
+use super::{S3Store, errors::Action, exchange::Exchange};
 use crate::{
     error::{Code, Error, Result},
     store::{
         Key, Upload,
-        doctor::{Access, Finding, Probe, Question, Report, Stop, objects, until},
+        doctor::{Access, Finding, PROBE, Probe, Question, Report, State, Stop, objects, until},
     },
 };
 use answer::Answer;
@@ -105,6 +105,8 @@ struct Exam<'a> {
     upload: Mutex<Option<Arc<dyn Upload>>>,
     /// The bucket was seen to keep versions.
     versioned: AtomicBool,
+    /// Something was hidden that could not be removed.
+    hidden: AtomicBool,
 }
 
 impl<'a> Exam<'a> {
@@ -116,6 +118,7 @@ impl<'a> Exam<'a> {
             wrong_made: AtomicBool::new(false),
             upload: Mutex::default(),
             versioned: AtomicBool::new(false),
+            hidden: AtomicBool::new(false),
         })
     }
 
@@ -175,7 +178,9 @@ impl<'a> Exam<'a> {
         }
         sheet.put(network.tls());
         sheet.put(answer.credentials(provided.as_ref()));
-        sheet.put(answer.clock());
+        let clock = answer.clock();
+        let wrong = if clock.state == State::Fail { Some("clock") } else { wrong };
+        sheet.put(clock);
         match wrong {
             None => sheet.put(answer.bucket(region)),
             Some("credentials") => return Err("the store does not take the credentials".into()),
@@ -205,6 +210,13 @@ impl<'a> Exam<'a> {
                 report(Finding::fail("cleanup", &error).remedy(left));
             }
         }
+        if self.hidden.load(SeqCst) {
+            let name = self.store.place.with_prefix(PROBE);
+            let what = format!("the bucket keeps versions, and hidden ones of {name}* could not be removed");
+            let remedy =
+                format!("allow s3:DeleteObjectVersion for {name}* only, as seglift doctor --policy does");
+            report(Finding::warn("cleanup", what, remedy));
+        }
     }
 
     /// Removes every version of an object of ours. What is not there is success.
@@ -218,9 +230,16 @@ impl<'a> Exam<'a> {
                 Err(error) if error.code() == Code::NotFoundOrDenied => None,
                 Err(error) => return Err(error),
             };
-            self.store.remove(key, version.as_deref()).await?;
-            if version.is_none() {
-                break;
+            match self.store.remove(key, version.as_deref()).await {
+                Ok(()) if version.is_some() => {}
+                Ok(()) => break,
+                // The version may not be removed; then it is at least hidden.
+                Err(error) if version.is_some() && error.code() == Code::PermissionDenied => {
+                    self.store.remove(key, None).await?;
+                    self.hidden.store(true, SeqCst);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
         match key == &self.probe.key {
@@ -232,11 +251,23 @@ impl<'a> Exam<'a> {
 
     /// Whether the credentials may remove a probe, asked with one that is not there.
     async fn may_remove(&self) -> Result<bool> {
-        match self.store.remove(&self.probe.key, None).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.code() == Code::PermissionDenied => Ok(false),
-            Err(error) => Err(error),
+        let (store, key, exchange) = (self.store, &self.probe.key, Exchange::new(false));
+        let request = store.connection.client().await?.delete_object();
+        let request = request.bucket(&store.place.bucket).key(store.place.object_key(key));
+        let request = request.customize().interceptor(exchange.clone());
+        let marker = match store.answer(Action::Delete, Some(key), &exchange, request.send()).await {
+            Ok(deleted) => deleted.version_id().filter(|version| *version != "null").map(str::to_owned),
+            Err(error) if error.code() == Code::PermissionDenied => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        // A bucket that keeps versions has now noted that what was never there is deleted.
+        if let Some(marker) = marker {
+            self.versioned.store(true, SeqCst);
+            if store.remove(key, Some(&marker)).await.is_err() {
+                self.hidden.store(true, SeqCst);
+            }
         }
+        Ok(true)
     }
 }
 

@@ -15,6 +15,9 @@ pub(super) struct Meaning {
     pub remedy: Cow<'static, str>,
 }
 
+/// Of a delete marker, which only S3 knows.
+const DELETED: &str = "it was deleted; the bucket keeps older versions";
+
 /// Clocks may differ by 15 minutes before S3 refuses; a third of it is worth a word.
 const NOTABLE_SKEW: i64 = 300;
 
@@ -37,9 +40,7 @@ pub(super) fn of(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Meaning {
 
 fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
     let meaning = match reply.code {
-        "NoSuchKey" | "NoSuchVersion" if reply.delete_marker => {
-            means(Code::NotFound, "it was deleted; the bucket keeps older versions")
-        }
+        "NoSuchKey" | "NoSuchVersion" if reply.delete_marker => means(Code::NotFound, DELETED),
         "NoSuchKey" | "NoSuchVersion" => means(Code::NotFound, ""),
         "NoSuchBucket" => means(
             Code::InvalidConfig,
@@ -49,7 +50,7 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
             ),
         ),
         // What these two groups say of a part or a commit lets the writer begin the upload again: see `Upload`.
-        "NoSuchUpload" | "InvalidPart" => {
+        "NoSuchUpload" | "InvalidPart" if !action.looks_for_object() => {
             means(Code::NotFound, "the upload, or a part of it, is gone: something else ended or removed it")
         }
         "InvalidObjectState" => means(
@@ -127,6 +128,10 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
             means(Code::InvalidConfig, "the service takes no parts of this size; correct upload.part.size")
         }
         "KeyTooLongError" | "KeyTooLong" => means(Code::InvalidArgument, "give the segment a shorter key"),
+        // Where objects are files: no file, no object below it.
+        "ObjectParentIsFile" | "XMinioParentIsObject" if action.looks_for_object() => {
+            means(Code::NotFound, "")
+        }
         "ObjectParentIsFile"
         | "ExistingObjectIsDirectory"
         | "XMinioParentIsObject"
@@ -161,6 +166,7 @@ fn by_status(action: Action, reply: &Reply<'_>) -> Meaning {
         300..=399 => elsewhere(reply),
         401 => unauthenticated("the service wants credentials", reply),
         403 => denied(action, reply),
+        404 if reply.delete_marker => means(Code::NotFound, DELETED),
         // S3 says NoSuchKey; a bare 404 may come from anything that listens there.
         404 => for_good(
             Code::Unavailable,

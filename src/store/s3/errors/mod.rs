@@ -1,6 +1,6 @@
 //! What an answer of S3 means: the only place that knows statuses and service codes.
 //!
-//! Invariant: `NOT_FOUND` only where the service says that this object is not there. A missing bucket, a 404
+//! Invariant: `NOT_FOUND` only where the service says that this object (or upload) is not there. A missing bucket, a 404
 //! of some web server, an empty answer and a 403 are other errors, because a host drops data on `NOT_FOUND`.
 //!
 //! A message says what was tried and where, what the service said, what to do, and ends as Amazon's own SDK
@@ -54,6 +54,11 @@ impl Action {
     /// Whether a refusal hides if the object is there.
     fn reads_object(self) -> bool {
         matches!(self, Action::Get | Action::Head)
+    }
+
+    /// Whether nothing there is an answer.
+    fn looks_for_object(self) -> bool {
+        self.reads_object() || self == Action::Delete
     }
 
     fn verb(self) -> &'static str {
@@ -147,7 +152,8 @@ pub(super) fn from_reply(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Erro
     let meaning = meaning::of(action, at, reply);
     let said = reply.said();
     let what = match (said.is_empty(), meaning.remedy.is_empty()) {
-        (true, _) => meaning.remedy.into_owned(),
+        (true, true) => "the service gives no reason".to_owned(),
+        (true, false) => meaning.remedy.into_owned(),
         (false, true) => said,
         (false, false) => format!("{said}; {}", meaning.remedy),
     };
@@ -178,3 +184,6 @@ pub(super) fn stalled(action: Action, at: &At<'_>, limit: Duration) -> Error {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The parts of an answer that say why a request failed.
 
+use super::super::xml;
 use aws_smithy_runtime_api::{client::orchestrator::HttpResponse, http::Headers};
 use aws_smithy_types::{DateTime, date_time::Format};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,13 +45,15 @@ impl<'a> Reply<'a> {
         let headers = raw.headers();
         let body = raw.body().bytes().unwrap_or_default();
         let status = raw.status().as_u16();
-        // The SDK makes up a code for a 404 without a body; what nobody said must not count.
-        let code = code.filter(|_| !body.is_empty()).unwrap_or_default();
+        // The SDK makes up a code for a 404 without a body, and reads half a code of half an answer; what nobody
+        // said must not count.
+        let said = !body.is_empty() && xml::is_well_formed(body);
+        let (code, message) = if said { (code, message) } else { (None, None) };
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
         let date = header(headers, "date").and_then(http_date);
         Reply {
             status,
-            code,
+            code: code.unwrap_or_default(),
             message: message.unwrap_or_default(),
             request_id: header(headers, "x-amz-request-id").unwrap_or_default(),
             extended_request_id: header(headers, "x-amz-id-2").unwrap_or_default(),

@@ -1,0 +1,79 @@
+//! Reap and sweep through a driver: the same deadlines, cancels and queues as for everything else.
+
+use super::{Driver, Outcome};
+use crate::{
+    engine::{Call, Op, OpKind, Slot},
+    error::Result,
+    maintain::{self, ReapOptions, Report, Step, SweepOptions},
+};
+
+operation! {
+    /// Aborts uploads that were begun and never ended, and reports on each upload that it met. What was aborted before
+    /// an error stays so; call it again.
+    reap, reap_submit(options: ReapOptions) -> Report,
+    Reap of "uploads", |report| Outcome::Reaped(Box::new(report));
+    |inner, op| maintain::reap(inner.maintain.clone(), op, options)
+}
+
+impl Driver {
+    /// Begins a sweep: nothing is read or deleted before its first step.
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn sweep(&self, options: SweepOptions) -> Result<Sweep> {
+        self.check_open()?;
+        let sweep = maintain::Sweep::new(self.0.maintain.clone(), options);
+        Ok(Sweep { driver: self.clone(), sweep })
+    }
+}
+
+/// A sweep through a driver, step by step. Clones are the same one; any thread may use it, one step at a time.
+#[derive(Clone)]
+pub struct Sweep {
+    driver: Driver,
+    sweep: maintain::Sweep,
+}
+
+impl Sweep {
+    /// Feeds keys that the host refers to, in strictly increasing byte order over all feeds; see
+    /// [`maintain::Sweep::feed`]. A step takes as many as a page of the listing allows, perhaps none: feed the others
+    /// again.
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` for a key that is out of order, `BUSY` while another step runs, and what the store says.
+    pub fn feed(&self, live: Vec<String>, call: &Call) -> Result<Step> {
+        let op = self.start("a feed", call)?;
+        self.driver.0.engine.block_on(&op, self.sweep.clone().feed(op.clone(), live))
+    }
+
+    /// [`feed`](Sweep::feed) that ends in a completion queue.
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn feed_submit(&self, live: Vec<String>, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
+        let started = self.start("a feed", call).map(|op| (op.clone(), self.sweep.clone().feed(op, live)));
+        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+    }
+
+    /// Sweeps on behind the last live key; repeat it until [`Step::done`].
+    ///
+    /// # Errors
+    /// `INVALID_ARGUMENT` where no key was fed, `BUSY` while another step runs, and what the store says.
+    pub fn finish(&self, call: &Call) -> Result<Step> {
+        let op = self.start("the rest", call)?;
+        self.driver.0.engine.block_on(&op, self.sweep.clone().finish(op.clone()))
+    }
+
+    /// [`finish`](Sweep::finish) that ends in a completion queue.
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn finish_submit(&self, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
+        let started = self.start("the rest", call).map(|op| (op.clone(), self.sweep.clone().finish(op)));
+        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+    }
+
+    fn start(&self, what: &str, call: &Call) -> Result<Op> {
+        self.driver.start(OpKind::Sweep, what, call)
+    }
+}

@@ -1,0 +1,206 @@
+//! Uploads that nobody ended: ListMultipartUploads, ListParts, AbortMultipartUpload. And what time it is there.
+//!
+//! Invariant: nothing is shown that does not lie below the store's prefix and could be ours, and a list that is cut
+//! short is an error.
+//!
+//! Whose an upload is S3 shows to nobody: its metadata can be read only once it is an object.
+//!
+//! Trade-off: MinIO lists uploads only of the whole bucket or of one full key, and answers with nothing where a prefix
+//! is asked for. So where that answer is empty, and the endpoint is not Amazon's, the whole bucket's are asked for once
+//! more and what is not ours is left out.
+
+use super::{
+    S3Store,
+    errors::{self, Action},
+    exchange::Exchange,
+    get::micros,
+    place::PROBE,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::{Error, Result},
+    store::{Arrived, Unfinished, UploadMark, UploadPage},
+};
+use aws_sdk_s3::{
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, interceptors::BeforeDeserializationInterceptorContextRef,
+    },
+    error::BoxError,
+    operation::list_multipart_uploads::ListMultipartUploadsOutput,
+};
+use aws_smithy_types::{DateTime, date_time::Format};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Most uploads, and most parts, in an answer.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListMultipartUploads.html>
+const MAX_PAGE: usize = 1000;
+
+/// How far our clock can be from that of a service that takes our signatures: it refuses a larger difference.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html> (RequestTimeTooSkewed)
+const MOST_SKEW_US: i64 = 15 * 60 * 1_000_000;
+
+/// The date of an answer, from its header.
+#[derive(Clone, Debug, Default)]
+struct Dated(Arc<Mutex<Option<i64>>>);
+
+impl Intercept for Dated {
+    fn name(&self) -> &'static str {
+        "seglift dated"
+    }
+
+    fn read_before_deserialization(
+        &self,
+        context: &BeforeDeserializationInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let date = context.response().headers().get("date");
+        let date = date.and_then(|date| DateTime::from_str(date, Format::HttpDate).ok());
+        *self.0.lock() = date.as_ref().and_then(micros);
+        Ok(())
+    }
+}
+
+impl S3Store {
+    /// See [`ObjectStore::now`](crate::store::ObjectStore::now). Where an answer has no date, the earliest that it can
+    /// be: nothing becomes old by that.
+    pub(super) async fn store_time(&self) -> Result<i64> {
+        let (exchange, dated) = (Exchange::new(false), Dated::default());
+        let request = self.connection.client().await?.list_objects_v2().bucket(&self.place.bucket);
+        let request = request.prefix(&self.place.prefix).max_keys(1).customize();
+        let sent = request.interceptor(exchange.clone()).interceptor(dated.clone()).send();
+        self.answer(Action::List, None, &exchange, sent).await?;
+        let date = *dated.0.lock();
+        Ok(date.unwrap_or_else(|| SystemClock::new().now_us() - MOST_SKEW_US))
+    }
+
+    /// See [`ObjectStore::uploads`](crate::store::ObjectStore::uploads).
+    pub(super) async fn list_uploads(&self, after: Option<&UploadMark>, max: usize) -> Result<UploadPage> {
+        let page = match self.upload_page(after, max, after.is_some_and(|mark| mark.of_all)).await {
+            // versitygw knows no upload of the marked key any more, others perhaps none that was ended. Behind the key
+            // it goes on; what else there is of it, the next reap finds.
+            Err(e) if e.http_status() == 400 && after.is_some_and(|mark| !mark.id.is_empty()) => {
+                let behind = after.map(|mark| UploadMark { id: String::new(), ..mark.clone() });
+                let of_all = behind.as_ref().is_some_and(|mark| mark.of_all);
+                self.upload_page(behind.as_ref(), max, of_all).await?
+            }
+            page => page?,
+        };
+        let prefix_may_be_ignored = !self.place.prefix.is_empty() && !self.connection.is_amazon();
+        if after.is_none() && page.uploads.is_empty() && page.next.is_none() && prefix_may_be_ignored {
+            return self.upload_page(None, max, true).await;
+        }
+        Ok(page)
+    }
+
+    async fn upload_page(&self, after: Option<&UploadMark>, max: usize, of_all: bool) -> Result<UploadPage> {
+        let exchange = Exchange::new(false);
+        let mut request = self.connection.client().await?.list_multipart_uploads().bucket(&self.place.bucket);
+        if !of_all && !self.place.prefix.is_empty() {
+            request = request.prefix(&self.place.prefix);
+        }
+        if let Some(mark) = after {
+            let id = Some(mark.id.clone()).filter(|id| !id.is_empty());
+            request = request.key_marker(&mark.name).set_upload_id_marker(id);
+        }
+        let request = request.max_uploads(max.min(MAX_PAGE) as i32);
+        let sent = request.customize().interceptor(exchange.clone()).send();
+        let answer = self.answer(Action::Uploads, None, &exchange, sent).await?;
+        if !exchange.well_formed() {
+            return Err(self.odd_uploads("is not the whole XML of a list of uploads"));
+        }
+        self.understood_uploads(answer, after, of_all)
+    }
+
+    fn understood_uploads(
+        &self,
+        answer: ListMultipartUploadsOutput,
+        after: Option<&UploadMark>,
+        of_all: bool,
+    ) -> Result<UploadPage> {
+        let mut page = UploadPage::default();
+        for upload in answer.uploads() {
+            let (Some(key), Some(id), Some(started_us)) =
+                (upload.key(), upload.upload_id(), upload.initiated().and_then(micros))
+            else {
+                return Err(self.odd_uploads("does not say what an upload is for and when it was begun"));
+            };
+            let Some(name) = key.strip_prefix(&self.place.prefix) else { continue };
+            // Others put objects into buckets, too; probes are ours and have no key.
+            if self.place.key_of(key).is_none() && !name.starts_with(PROBE) {
+                continue;
+            }
+            page.uploads.push(Unfinished {
+                name: name.to_owned(),
+                id: id.to_owned(),
+                of_owner: None,
+                alive: None,
+                started_us,
+            });
+        }
+        if answer.is_truncated() == Some(true) {
+            let text = |marker: Option<&str>| marker.unwrap_or_default().to_owned();
+            let (name, id) = (text(answer.next_key_marker()), text(answer.next_upload_id_marker()));
+            let next = UploadMark { name, id, of_all };
+            if next.name.is_empty() || after == Some(&next) {
+                return Err(self.odd_uploads("says that there is more and not where"));
+            }
+            page.next = Some(next);
+        }
+        Ok(page)
+    }
+
+    /// See [`ObjectStore::arrived`](crate::store::ObjectStore::arrived).
+    pub(super) async fn parts_arrived(&self, upload: &Unfinished) -> Result<Option<Arrived>> {
+        let mut arrived = Arrived { newest_us: upload.started_us, bytes: 0 };
+        let mut after: Option<String> = None;
+        loop {
+            let exchange = Exchange::new(false);
+            let request = self.connection.client().await?.list_parts().bucket(&self.place.bucket);
+            let request = request.key(self.place.with_prefix(&upload.name)).upload_id(&upload.id);
+            let request = request.set_part_number_marker(after.clone()).max_parts(MAX_PAGE as i32);
+            let sent = request.customize().interceptor(exchange.clone()).send();
+            let answer = match self.answer(Action::Parts, None, &exchange, sent).await {
+                Ok(answer) => answer,
+                Err(e) if e.service_code() == "NoSuchUpload" => return Ok(None),
+                Err(e) => return Err(e),
+            };
+            let odd = |why| errors::odd_answer(Action::Parts, &self.at(None), why);
+            if !exchange.well_formed() {
+                return Err(odd("is not the whole XML of a list of parts"));
+            }
+            for part in answer.parts() {
+                let Some(time_us) = part.last_modified().and_then(micros) else {
+                    return Err(odd("does not say when a part came"));
+                };
+                arrived.newest_us = arrived.newest_us.max(time_us);
+                arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            }
+            if answer.is_truncated() != Some(true) {
+                return Ok(Some(arrived));
+            }
+            match answer.next_part_number_marker {
+                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+                _ => return Err(odd("says that there is more and not where")),
+            }
+        }
+    }
+
+    /// See [`ObjectStore::abort_upload`](crate::store::ObjectStore::abort_upload).
+    pub(super) async fn abort_unfinished(&self, upload: &Unfinished) -> Result<bool> {
+        let exchange = Exchange::new(false);
+        let request = self.connection.client().await?.abort_multipart_upload().bucket(&self.place.bucket);
+        let request = request.key(self.place.with_prefix(&upload.name)).upload_id(&upload.id);
+        let sent = request.customize().interceptor(exchange.clone()).send();
+        match self.answer(Action::Abort, None, &exchange, sent).await {
+            Ok(_) => Ok(true),
+            Err(e) if e.service_code() == "NoSuchUpload" => Ok(false),
+            Err(e) => Err(e.context(&upload.name)),
+        }
+    }
+
+    fn odd_uploads(&self, why: &str) -> Error {
+        errors::odd_answer(Action::Uploads, &self.at(None), why)
+    }
+}

@@ -1,0 +1,125 @@
+//! `seglift reap` and `seglift sweep`
+
+use crate::run::{Place, log};
+use std::{fs, io::Write, process::Stdio, thread, time::Duration};
+
+/// An upload that a killed process has left.
+fn abandoned(place: &Place) -> String {
+    let uri = place.uri();
+    let arguments = ["offload", "-", "--to", &uri, "--key", "k", "--set", "upload.part.size=64KiB"];
+    let mut child = place.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(&log(1 << 20)).unwrap();
+    for _ in 0..1000 {
+        if !place.files("tier").is_empty() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let [left] = &place.files("tier")[..] else { panic!("no upload began") };
+    left.clone()
+}
+
+/// Makes a file of the store look as if it were days old.
+fn age(place: &Place, name: &str) {
+    let day = Duration::from_secs(24 * 3600);
+    let before = std::time::SystemTime::now() - 3 * day;
+    fs::File::options()
+        .write(true)
+        .open(place.path("tier").join(name))
+        .unwrap()
+        .set_modified(before)
+        .unwrap();
+}
+
+fn three(place: &Place) {
+    for key in ["t/a", "t/b", "t/c"] {
+        place.offload(key, b"segment", &[]);
+        age(place, key);
+    }
+}
+
+#[test]
+fn what_a_killed_command_left_is_reaped_once_it_is_old() {
+    let place = Place::new();
+    let left = abandoned(&place);
+    let run = place.run(["reap", &place.uri(), "--older-than", "1d"]).succeeds();
+    assert!(run.out.is_empty() && run.err.contains("removed 0 uploads; left 1 too young"), "{}", run.err);
+    age(&place, &left);
+    let run = place.run(["reap", &place.uri(), "--older-than", "1d", "--dry-run", "--json"]).succeeds();
+    let [item] = &run.json()[..] else { panic!("{run:?}") };
+    assert_eq!((&item["name"], &item["verdict"]), (&left.as_str().into(), &"would-remove".into()));
+    assert!(item["bytes"].as_u64().unwrap() > 0);
+    assert_eq!(place.files("tier"), [left.clone()]);
+    let run = place.run(["reap", &place.uri(), "--older-than", "1d"]).succeeds();
+    assert_eq!(run.lines(), [left]);
+    assert!(place.files("tier").is_empty());
+    place.run(["reap", &place.uri()]).ends(2);
+    place.run(["reap", &place.uri(), "--older-than", "soon"]).ends(2);
+}
+
+#[test]
+fn a_sweep_says_what_it_would_delete_and_deletes_only_when_told() {
+    let place = Place::new();
+    three(&place);
+    place.offload("t/new", b"segment", &[]);
+    place.write("live", b"t/b\n");
+    let run = place.run(["sweep", &place.uri(), "--live", "live"]).succeeds();
+    assert_eq!(run.lines(), ["t/a", "t/c"]);
+    assert!(run.err.contains("would remove 2 objects") && run.err.contains("say --delete"), "{}", run.err);
+    assert!(run.err.contains("left 1 live; left 1 too young"), "{}", run.err);
+    assert_eq!(place.files("tier").len(), 4);
+    let run =
+        place.run_with(["sweep", &place.uri(), "--live", "-", "--delete", "--json"], b"t/b\n").succeeds();
+    let verdicts: Vec<_> =
+        run.json().iter().map(|item| item["verdict"].as_str().unwrap().to_string()).collect();
+    assert_eq!(verdicts, ["removed", "live", "removed", "young"]);
+    assert_eq!(place.files("tier"), ["t/b", "t/new"]);
+    let run = place.run(["sweep", &place.uri(), "--live", "live", "--delete", "--grace", "0s"]);
+    assert_eq!(run.succeeds().lines(), ["t/new"]);
+}
+
+#[test]
+fn a_list_that_cannot_be_right_deletes_nothing() {
+    let place = Place::new();
+    three(&place);
+    for (list, why) in [
+        (&b""[..], "empty"),
+        (b"t/b\nt/a\n", "increasing byte order"),
+        (b"t/a\nt/b", "has no end"),
+        (b"t/a\n\n", "key"),
+        (b"t/a\xff\n", "not UTF-8"),
+    ] {
+        let run = place.run_with(["sweep", &place.uri(), "--live", "-", "--delete"], list).ends(2);
+        assert!(run.err.contains(why), "{}", run.err);
+        assert_eq!(place.files("tier").len(), 3);
+    }
+    place.run(["sweep", &place.uri(), "--live", "nosuch", "--delete"]).ends(1);
+    place.run(["sweep", &place.uri(), "--delete"]).ends(2);
+    place.run(["sweep", "tier", "--live", "-"]).ends(2);
+}
+
+#[test]
+fn a_prefix_keeps_a_sweep_within_it() {
+    let place = Place::new();
+    three(&place);
+    place.offload("u/a", b"segment", &[]);
+    age(&place, "u/a");
+    let sweep = ["sweep", &place.uri(), "--prefix", "t/", "--live", "-", "--delete"];
+    let run = place.run_with(sweep, b"t/a\nt/missing\n").succeeds();
+    assert!(run.err.contains("listed as live and not in the store: t/missing"), "{}", run.err);
+    assert_eq!(place.files("tier"), ["t/a", "u/a"]);
+    place.run_with(sweep, b"u/a\n").ends(2);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn what_could_not_be_deleted_is_an_error_and_the_rest_is_gone() {
+    let place = Place::new();
+    three(&place);
+    let uri = place.faulty("delete=1:PERMISSION_DENIED");
+    let run = place.run_with(["sweep", &uri, "--live", "-", "--delete"], b"t/c\n").ends(8);
+    assert_eq!(run.lines().len(), 1);
+    assert_eq!(place.files("tier").len(), 2);
+}
