@@ -2152,6 +2152,9 @@ SEGLIFT_INIT_(seglift_log_line)
 SEGLIFT_INIT_(seglift_completion)
 SEGLIFT_INIT_(seglift_policy)
 SEGLIFT_INIT_(seglift_segment_state)
+SEGLIFT_INIT_(seglift_reap_options)
+SEGLIFT_INIT_(seglift_cleanup_entry)
+SEGLIFT_INIT_(seglift_sweep_options)
 #undef SEGLIFT_INIT_
 
 #endif /* SEGLIFT_H */

@@ -248,7 +248,8 @@ pub trait ObjectStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<ListPage>>;
 
     /// What time it is by the clock that gives objects and uploads their times, in µs since the Unix epoch, rounded
-    /// down as those are. This machine's, where a store has no other.
+    /// down as those are; it may be late by a second or two, and never early. This machine's, where a store has no
+    /// other.
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
         Box::pin(std::future::ready(Ok(SystemClock::new().now_us())))
     }

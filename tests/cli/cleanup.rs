@@ -51,7 +51,7 @@ fn what_a_killed_command_left_is_reaped_once_it_is_old() {
     let [item] = &run.json()[..] else { panic!("{run:?}") };
     assert_eq!((&item["name"], &item["verdict"]), (&left.as_str().into(), &"would-remove".into()));
     assert!(item["bytes"].as_u64().unwrap() > 0);
-    assert_eq!(place.files("tier"), [left.clone()]);
+    assert_eq!(place.files("tier"), std::slice::from_ref(&left));
     let run = place.run(["reap", &place.uri(), "--older-than", "1d"]).succeeds();
     assert_eq!(run.lines(), [left]);
     assert!(place.files("tier").is_empty());

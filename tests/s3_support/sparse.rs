@@ -1,7 +1,7 @@
 //! An S3 server in this process that keeps no zeros, so that objects of many gigabytes cost neither memory nor disk.
 //!
-//! All bytes still cross a socket: the client cannot tell. It knows parts, commits and ranges, no more, and checks
-//! no signatures: what real servers do is the other tests' affair.
+//! All bytes still cross a socket: the client cannot tell. It knows puts, parts, commits and ranges, no more: what
+//! real servers do is the other tests' affair.
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -11,17 +11,18 @@ use hyper_util::{
 };
 use s3s::{
     S3, S3Request, S3Response, S3Result,
+    auth::SimpleAuth,
     dto::{
         AbortMultipartUploadInput, AbortMultipartUploadOutput, CompleteMultipartUploadInput,
         CompleteMultipartUploadOutput, CreateMultipartUploadInput, CreateMultipartUploadOutput, ETag,
-        GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StreamingBlob, Timestamp,
-        UploadPartInput, UploadPartOutput,
+        GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, PutObjectInput, PutObjectOutput,
+        StreamingBlob, Timestamp, UploadPartInput, UploadPartOutput,
     },
     s3_error,
     service::S3ServiceBuilder,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     convert::Infallible,
     sync::{Arc, Mutex},
     time::SystemTime,
@@ -78,14 +79,39 @@ impl Sparse {
     }
 }
 
-const ETAG: &str = "0";
+/// Its one access key, and the secret of it.
+pub const KEY: &str = "sparse";
 
 fn etag() -> Option<ETag> {
-    Some(ETag::Strong(ETAG.into()))
+    Some(ETag::Strong("0".into()))
+}
+
+async fn received(body: Option<StreamingBlob>, len: Option<i64>) -> S3Result<Holes> {
+    let mut body = body.ok_or_else(|| s3_error!(IncompleteBody))?;
+    let mut received = Holes::default();
+    while let Some(piece) = body.next().await {
+        received.push(&piece.map_err(|_| s3_error!(IncompleteBody))?);
+    }
+    if len.is_some_and(|len| len as u64 != received.len) {
+        return Err(s3_error!(IncompleteBody));
+    }
+    Ok(received)
 }
 
 #[async_trait::async_trait]
 impl S3 for Sparse {
+    async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
+        let PutObjectInput { body, key, content_length, .. } = request.input;
+        let object = received(body, content_length).await?;
+        match self.0.lock().unwrap().objects.entry(key) {
+            Entry::Occupied(_) => Err(s3_error!(PreconditionFailed)),
+            Entry::Vacant(free) => {
+                free.insert(Arc::new(object));
+                Ok(S3Response::new(PutObjectOutput { e_tag: etag(), ..Default::default() }))
+            }
+        }
+    }
+
     async fn create_multipart_upload(
         &self,
         _: S3Request<CreateMultipartUploadInput>,
@@ -101,14 +127,7 @@ impl S3 for Sparse {
         request: S3Request<UploadPartInput>,
     ) -> S3Result<S3Response<UploadPartOutput>> {
         let UploadPartInput { body, upload_id, part_number, content_length, .. } = request.input;
-        let mut body = body.ok_or_else(|| s3_error!(IncompleteBody))?;
-        let mut part = Holes::default();
-        while let Some(piece) = body.next().await {
-            part.push(&piece.map_err(|_| s3_error!(IncompleteBody))?);
-        }
-        if content_length.is_some_and(|len| len as u64 != part.len) {
-            return Err(s3_error!(IncompleteBody));
-        }
+        let part = received(body, content_length).await?;
         let mut kept = self.0.lock().unwrap();
         let upload = kept.uploads.get_mut(&upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
         upload.insert(part_number, part);
@@ -192,7 +211,9 @@ impl SparseServer {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let service = S3ServiceBuilder::new(Sparse::default()).build();
+        let mut service = S3ServiceBuilder::new(Sparse::default());
+        service.set_auth(SimpleAuth::from_single(KEY, KEY));
+        let service = service.build();
         runtime.spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await?;

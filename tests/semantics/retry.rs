@@ -125,13 +125,14 @@ fn retries_end_with_the_deadline_and_the_error_names_the_last_cause() {
         place.holds_only(&["k"]);
     }
     // Also for a reader that waits for another one's fetch.
+    let r = by_receipt(&offload(&place.open(""), "joined", &noise(1, 100), Codec::None).unwrap());
     let driver = place.open_on(&engine(), "get=*:UNAVAILABLE", &slow);
     let first = thread::spawn({
-        let driver = driver.clone();
-        move || driver.stat(&by_key("k"), &within(3000)).unwrap_err()
+        let (driver, r) = (driver.clone(), r.clone());
+        move || driver.stat(&r, &within(3000)).unwrap_err()
     });
     until(|| retries(&driver, Request::Get) > 0, || "the first reader asked for nothing".to_owned());
-    let second = driver.stat(&by_key("k"), &within(100)).unwrap_err();
+    let second = driver.stat(&r, &within(100)).unwrap_err();
     assert_eq!(driver.engine().metrics().single_flight_joins.value(), 1);
     assert!(second.message().contains("fails on purpose"), "{second}");
     assert!(first.join().unwrap().message().contains("fails on purpose"));
@@ -186,10 +187,8 @@ fn a_cancel_between_two_attempts_of_a_commit_leaves_nothing_behind() {
     for codec in CODECS {
         let place = Place::memory();
         let slow = [QUICK.as_slice(), &[("retry.pause.first", "60s"), ("retry.pause.max", "60s")]].concat();
-        // The store takes all bytes and then says that it kept nothing.
-        let driver = place.open_on(&engine(), "put=*:NO_SPACE", &slow);
-        assert_eq!(code(offload(&driver, "k", &noise(1, 100), codec)), Code::NoSpace);
-        let driver = place.open_on(&engine(), "put=1:UNAVAILABLE", &slow);
+        // The store takes all bytes and then says that it kept nothing, so that it is certain.
+        let driver = place.open_on(&engine(), "put=1:refused", &slow);
         let (call, cancel) = cancellable();
         let offloading = thread::spawn({
             let (driver, segment) = (driver.clone(), segment("k", &noise(1, 100), codec));

@@ -77,7 +77,7 @@ struct Keys {
 
 fn keys(app: &App, list: &Path) -> Result<Keys, Failure> {
     let name = list.display().to_string();
-    let failed = |e: std::io::Error| local(&format!("reading {name}"), &e);
+    let failed = |e: std::io::Error| local(format!("reading {name}"), &e);
     let from: Box<dyn BufRead> = match list == Path::new("-") {
         true => Box::new(Input::new(stdin(), app.interrupt.cancel()).map_err(failed)?),
         false => Box::new(BufReader::new(File::open(list).map_err(failed)?)),
@@ -89,7 +89,7 @@ impl Keys {
     /// The key on line `number`; none at the end of the list.
     fn next(&mut self, number: u64) -> Result<Option<String>, Failure> {
         let mut line = Vec::new();
-        let failed = |e| local(&format!("reading {}", self.name), &e);
+        let failed = |e| local(format!("reading {}", self.name), &e);
         if self.from.read_until(b'\n', &mut line).map_err(failed)? == 0 {
             return Ok(None);
         }

@@ -53,13 +53,14 @@ pub async fn a_delete_of_a_certain_object_spares_another(store: Store) {
     assert_eq!(store.delete_unchanged(&listed).await.unwrap(), Removal::Gone);
 }
 
-/// Promise: ages can be told, since both times are of one clock and rounded alike.
+/// Promise: ages can be told, since both times are of one clock and rounded alike. It is never ahead, which would make
+/// things old; some servers take the date of their answers from a clock that ticks each second.
 pub async fn a_store_tells_the_time_that_it_gives_its_objects(store: Store) {
     let before = store.now().await.unwrap();
     put(&store, "k", "content").await;
     let modified = store.head(&key("k")).await.unwrap().modified_us;
     let after = store.now().await.unwrap();
-    assert!((before..=after).contains(&modified), "{modified} is not within {before}..={after}");
+    assert!((before..=after + 2_000_000).contains(&modified), "{modified} is not within {before}..={after}");
 }
 
 const ORDERED: [&str; 12] =

@@ -95,6 +95,11 @@ impl Plan {
                 // What never arrived whole cannot have been committed.
                 Err(e) => Commit::NotDone(e),
             },
+            Turn::Go(Some(Fault::Refused)) => {
+                let message = format!("a {} kept nothing on purpose ({})", operation.name(), self.script);
+                let refused = || Error::new(Code::Unavailable, message);
+                Commit::NotDone(taken.await.err().unwrap_or_else(refused))
+            }
             Turn::Go(Some(Fault::Late(time))) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;

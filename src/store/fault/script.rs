@@ -47,6 +47,8 @@ pub enum Fault {
     Lost,
     /// put, commit: takes the whole request, answers `Unknown` and does nothing: `unknown`.
     Unknown,
+    /// put, commit: takes the whole request, fails with `UNAVAILABLE` and keeps nothing, for certain: `refused`.
+    Refused,
     /// put, commit: answers `Unknown` at once and commits after the time, whoever waits for it: `late-300ms`.
     Late(Duration),
     /// put, commit: answers `Exists` and does nothing: `exists`.
@@ -193,7 +195,7 @@ impl Fault {
     fn fits(&self, operation: Operation) -> bool {
         match self {
             Fault::Code(_) | Fault::Delay(_) | Fault::Stall | Fault::Panic => true,
-            Fault::Lost | Fault::Unknown | Fault::Late(_) | Fault::Exists => {
+            Fault::Lost | Fault::Unknown | Fault::Refused | Fault::Late(_) | Fault::Exists => {
                 matches!(operation, Operation::Put | Operation::Commit)
             }
             Fault::Short(_) | Fault::Long(_) | Fault::Flip(_) | Fault::Break(_) | Fault::Hang(_) => {
@@ -221,6 +223,7 @@ impl FromStr for Fault {
             ("panic", "") => Fault::Panic,
             ("lost", "") => Fault::Lost,
             ("unknown", "") => Fault::Unknown,
+            ("refused", "") => Fault::Refused,
             ("exists", "") => Fault::Exists,
             ("delay", _) => Fault::Delay(time()?),
             ("late", _) => Fault::Late(time()?),
@@ -244,6 +247,7 @@ impl fmt::Display for Fault {
             Fault::Panic => f.write_str("panic"),
             Fault::Lost => f.write_str("lost"),
             Fault::Unknown => f.write_str("unknown"),
+            Fault::Refused => f.write_str("refused"),
             Fault::Exists => f.write_str("exists"),
             Fault::Short(n) => write!(f, "short-{n}"),
             Fault::Long(n) => write!(f, "long-{n}"),
@@ -284,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_script_prints_as_the_text_that_makes_it() {
-        let text = "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&put=1:late-9ms&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
+        let text = "get=2:UNAVAILABLE&get=3+:short-10&put=*:lost&put=2:refused&put=1:late-9ms&head=1:delay-50ms&list=1:stall&seed=7&rate=20";
         let script: Script = text.parse().unwrap();
         assert_eq!(script.to_string(), text);
         assert_eq!("get=2:UNAVAILABLE,3+:short-10".parse::<Script>().unwrap().rules.len(), 2);

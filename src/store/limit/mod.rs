@@ -13,7 +13,8 @@ mod pace;
 
 use super::{
     Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,
-    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, registry::Registry,
+    ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage, pieces::PIECE,
+    registry::Registry,
 };
 use crate::{
     config::Settings,
@@ -57,6 +58,7 @@ struct Ways {
 impl Way {
     fn new(direction: Direction, places: usize, rate: u64) -> Arc<Way> {
         let pace = Pace::new(rate, Instant::now());
+        let places = if rate == 0 { places } else { places.min(places_at(rate)) };
         Arc::new(Way { places: Arc::new(Semaphore::new(places)), pace, direction })
     }
 
@@ -93,6 +95,17 @@ impl Way {
         };
         body.then(paced).boxed()
     }
+}
+
+/// How long a body may stand still for the sake of others that share its rate: well under what an attempt waits for
+/// its next byte, else a low rate would end attempts that then begin again.
+const STILL: u64 = 5;
+
+/// How many bodies share `rate` bytes each second without one standing still for longer; one at least.
+fn places_at(rate: u64) -> usize {
+    usize::try_from(rate.saturating_mul(STILL) / PIECE as u64)
+        .unwrap_or(usize::MAX)
+        .clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Somebody who waits for a place, counted as such.
@@ -336,5 +349,16 @@ impl Upload for LimitUpload {
             let _place = self.way.enter(&self.metrics).await?;
             self.inner.abort().await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_low_rate_is_shared_by_few() {
+        let places = |rate| Way::new(Direction::Up, 64, rate).places.available_permits();
+        assert_eq!([0, 1, 800_000, 100 << 20, u64::MAX].map(places), [64, 1, 15, 64, 64]);
     }
 }

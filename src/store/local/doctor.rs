@@ -118,7 +118,7 @@ fn space(root: &Root) -> Finding {
             let full = Error::new(Code::NoSpace, "the file system takes no more files");
             Finding::fail("space", &full).remedy("remove files, or make a file system with more inodes")
         }
-        ..LITTLE => Finding::warn("space", detail, "a full store refuses offloads; make room in time"),
+        1..LITTLE => Finding::warn("space", detail, "a full store refuses offloads; make room in time"),
         _ => Finding::ok("space", detail),
     }
 }

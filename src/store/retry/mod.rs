@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::Settings,
     engine::Engine,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     metrics::Metrics,
 };
 use breaker::Breaker;
@@ -147,10 +147,10 @@ impl Core {
     /// Sends again the keys that failed, and only those.
     async fn delete(self: &Arc<Self>, keys: &[Key]) -> Vec<Result<()>> {
         let mut tries = Tries::new(self, Operation::Delete, false);
-        let mut results: Vec<Result<()>> = Vec::new();
-        // Where in `results` the keys that are sent belong.
-        let (mut places, mut sent): (Vec<usize>, Vec<Key>) = ((0..keys.len()).collect(), keys.to_vec());
-        results.resize(keys.len(), Ok(()));
+        let unanswered = Error::new(Code::Internal, "the store gave no answer for this key; delete it again");
+        let mut results: Vec<Result<()>> = vec![Err(unanswered); keys.len()];
+        // Which keys are sent, by their place.
+        let mut places: Vec<usize> = (0..keys.len()).collect();
         loop {
             let leave = match tries.begin().await {
                 Ok(leave) => leave,
@@ -159,30 +159,28 @@ impl Core {
                     return results;
                 }
             };
+            let sent: Vec<Key> = places.iter().map(|&place| keys[place].clone()).collect();
             for (&place, result) in places.iter().zip(self.inner.delete(&sent).await) {
                 results[place] = result;
             }
             let failed = |place: &usize| results[*place].as_ref().err();
             let may_pass = |e: &Error| verdict(Operation::Delete, e) != Verdict::Never;
-            // The one that is worth another attempt speaks for all: the others keep their own answers.
-            let Some(worst) = places.iter().filter_map(failed).find(|e| may_pass(e)).cloned() else {
-                match places.iter().find_map(failed).cloned() {
+            let first = places.iter().find_map(failed).cloned();
+            // The first that is worth another attempt speaks for all that are.
+            let Some(again) = places.iter().filter_map(failed).find(|e| may_pass(e)).cloned() else {
+                match first {
                     Some(e) => drop(tries.answered(leave, e)),
                     None => tries.succeeded(leave),
                 }
                 return results;
             };
             places.retain(|place| failed(place).is_some_and(may_pass));
-            if let Err(ended) = tries.failed(leave, worst).await {
-                // Says how often it was tried; each key keeps its own error's code.
+            if tries.failed(leave, again).await.is_err() {
                 for &place in &places {
-                    if results[place].as_ref().is_err_and(|e| e.code() == ended.code()) {
-                        results[place] = Err(ended.clone());
-                    }
+                    results[place] = results[place].clone().map_err(|e| tries.ended(e));
                 }
                 return results;
             }
-            sent = places.iter().map(|&place| keys[place].clone()).collect();
         }
     }
 }

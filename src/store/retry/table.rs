@@ -44,7 +44,7 @@ impl Operation {
 pub(super) enum Verdict {
     /// Another attempt will fail as well, or would hide something.
     Never,
-    /// One more attempt, whatever the limits.
+    /// Another attempt within the limits, but not twice in one request.
     Once,
     /// Other attempts, within the limits.
     Again,

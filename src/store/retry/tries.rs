@@ -41,6 +41,8 @@ pub(super) struct Tries {
     made: u32,
     /// Part of something larger that is worth waiting for while the breaker is open.
     waits: bool,
+    /// It was tried again for a reason that counts once.
+    had_once: bool,
 }
 
 impl Tries {
@@ -53,6 +55,7 @@ impl Tries {
             started: Instant::now(),
             made: 0,
             waits,
+            had_once: false,
         }
     }
 
@@ -67,12 +70,13 @@ impl Tries {
                 Err(refused) => refused,
             };
             // New work hears at once that the store is down; who has done something already waits for the next try.
-            if (self.made == 0 && !self.waits) || !self.outlives(refused.wait) {
+            // Not all at the same moment.
+            let wait = refused.wait + jittered(refused.wait / 4);
+            if (self.made == 0 && !self.waits) || !self.outlives(wait) {
                 return Err(self.ended(refused.error));
             }
             self.patience.note(&refused.error);
-            // Not all at the same moment.
-            sleep(refused.wait + jittered(refused.wait / 4)).await;
+            sleep(wait).await;
         }
     }
 
@@ -121,14 +125,16 @@ impl Tries {
     async fn pause(&mut self, error: Error) -> Result<()> {
         let most = match verdict(self.operation, &error) {
             Verdict::Never => 1,
-            Verdict::Once => 2.min(self.core.limits.attempts),
+            Verdict::Once if std::mem::replace(&mut self.had_once, true) => 1,
+            Verdict::Once => self.core.limits.attempts,
             Verdict::Again => self.core.limits.attempts,
         };
         if self.made >= most {
             return Err(self.ended(error));
         }
         // What the store asks for is the least, so that many who were told the same still spread.
-        let pause = error.retry_after().unwrap_or_default() + self.core.limits.pause(self.made);
+        let asked = error.retry_after().unwrap_or_default();
+        let pause = asked.saturating_add(self.core.limits.pause(self.made));
         if !self.outlives(pause) || !self.core.health.tokens.take(Instant::now()) {
             return Err(self.ended(error));
         }
@@ -155,7 +161,7 @@ impl Tries {
     }
 
     /// The request's last error, with what was tried.
-    fn ended(&self, error: Error) -> Error {
+    pub fn ended(&self, error: Error) -> Error {
         match self.made {
             0 | 1 => error,
             made => {

@@ -89,8 +89,11 @@ impl Proxy {
 /// The HTTP clients of an engine, one for each set of certificates and proxy.
 #[derive(Debug, Default)]
 pub struct HttpClients {
-    clients: Mutex<HashMap<(Option<PathBuf>, Proxy), Arc<Shared>>>,
+    clients: Mutex<HashMap<Way, Arc<Shared>>>,
 }
+
+/// What makes two clients different: a file of certificates, and a proxy.
+type Way = (Option<PathBuf>, Proxy);
 
 impl HttpClients {
     /// The client for these certificates (a PEM file; none for the system's alone) and this proxy. Reads no file.

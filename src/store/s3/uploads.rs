@@ -77,7 +77,16 @@ impl S3Store {
 
     /// See [`ObjectStore::uploads`](crate::store::ObjectStore::uploads).
     pub(super) async fn list_uploads(&self, after: Option<&UploadMark>, max: usize) -> Result<UploadPage> {
-        let page = self.upload_page(after, max, after.is_some_and(|mark| mark.of_all)).await?;
+        let page = match self.upload_page(after, max, after.is_some_and(|mark| mark.of_all)).await {
+            // versitygw knows no upload of the marked key any more, others perhaps none that was ended. Behind the key
+            // it goes on; what else there is of it, the next reap finds.
+            Err(e) if e.http_status() == 400 && after.is_some_and(|mark| !mark.id.is_empty()) => {
+                let behind = after.map(|mark| UploadMark { id: String::new(), ..mark.clone() });
+                let of_all = behind.as_ref().is_some_and(|mark| mark.of_all);
+                self.upload_page(behind.as_ref(), max, of_all).await?
+            }
+            page => page?,
+        };
         let prefix_may_be_ignored = !self.place.prefix.is_empty() && !self.connection.is_amazon();
         if after.is_none() && page.uploads.is_empty() && page.next.is_none() && prefix_may_be_ignored {
             return self.upload_page(None, max, true).await;
@@ -92,7 +101,8 @@ impl S3Store {
             request = request.prefix(&self.place.prefix);
         }
         if let Some(mark) = after {
-            request = request.key_marker(&mark.name).upload_id_marker(&mark.id);
+            let id = Some(mark.id.clone()).filter(|id| !id.is_empty());
+            request = request.key_marker(&mark.name).set_upload_id_marker(id);
         }
         let request = request.max_uploads(max.min(MAX_PAGE) as i32);
         let sent = request.customize().interceptor(exchange.clone()).send();

@@ -208,7 +208,7 @@ mod tests {
         for (rules, verdict) in [
             (vec![], Verdict::Missing),
             (vec![aborts("")], Verdict::Aborts("r".into(), 3)),
-            (vec![aborts("logs/", false)], Verdict::Aborts("r".into(), 3)),
+            (vec![aborts("logs/")], Verdict::Aborts("r".into(), 3)),
             (vec![aborts("lo")], Verdict::Aborts("r".into(), 3)),
             (vec![aborts("logs/a/")], Verdict::Missing),
             (vec![aborts("other/")], Verdict::Missing),
