@@ -85,14 +85,18 @@ fn in_its_own_process(
     for (key, value) in settings {
         given += &format!("\n{key}={value}");
     }
-    let status = Command::new(env::current_exe().unwrap())
+    let run = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(STORE, given)
         // Or glibc keeps an arena with free memory for each sixtieth of the thousand threads, 50 MiB in all.
         .env("MALLOC_ARENA_MAX", "2")
-        .status()
+        .output()
         .unwrap();
-    assert!(status.success(), "the load failed, see above");
+    // Indented, so that nobody counts its one test beside ours.
+    for line in String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).lines() {
+        println!("    {line}");
+    }
+    assert!(run.status.success(), "the load failed, see above");
 }
 
 fn on_versitygw(test: &str, budget: u64, load: impl FnOnce(&Driver)) {

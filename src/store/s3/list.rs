@@ -53,10 +53,11 @@ impl S3Store {
             return Ok(ListPage::default());
         }
         let prefix = self.place.with_prefix(prefix);
-        let asked_prefix = without_dots(&prefix);
-        let mut last = after.map(|after| self.place.with_prefix(after));
+        let asked_prefix = until_dots(&prefix);
+        let after = after.map(|after| self.place.with_prefix(after));
+        let mut last = after.as_deref().map(|after| until_dots(after).to_owned());
         let mut from = match &last {
-            Some(after) if !after.is_empty() => From::After(after.clone()),
+            Some(last) if !last.is_empty() => From::After(last.clone()),
             _ => From::Start,
         };
         let mut page = ListPage::default();
@@ -70,6 +71,9 @@ impl S3Store {
                     return Err(self.odd_listing("is not in byte order or repeats what came before"));
                 }
                 last = Some(name.clone());
+                if after.as_ref().is_some_and(|after| name <= after) {
+                    continue;
+                }
                 if !name.starts_with(&prefix) && *name > prefix {
                     page.more = false;
                     return Ok(page);
@@ -165,11 +169,17 @@ fn begins_keys(prefix: &str) -> bool {
     prefix.rsplit('/').skip(1).all(|folder| !matches!(folder, "" | "." | ".."))
 }
 
-/// A prefix without a last name of dots alone, which MinIO takes for a way out of the folder although keys may begin
-/// so; what is listed too much is left out here.
-fn without_dots(prefix: &str) -> &str {
-    let folder = prefix.rfind('/').map_or(0, |slash| slash + 1);
-    if matches!(&prefix[folder..], "." | "..") { &prefix[..folder] } else { prefix }
+/// The text up to its first name of dots alone: MinIO refuses such names in a prefix and in where to start, although
+/// they only are places in the order of keys. What is listed too much is left out here.
+fn until_dots(text: &str) -> &str {
+    let mut at = 0;
+    for name in text.split('/') {
+        if matches!(name, "." | "..") {
+            return &text[..at];
+        }
+        at += name.len() + 1;
+    }
+    text
 }
 
 /// The text of `encoding-type=url`: percent-encoded bytes of UTF-8, and `+` for a space.
@@ -183,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_that_no_key_begins_with_lists_nothing_and_dots_are_left_to_the_filter() {
+    fn a_prefix_that_no_key_begins_with_lists_nothing_and_names_of_dots_are_never_asked_for() {
         for prefix in ["", "a", "a/", "a/b", ".", "..", "a/..", "a/.b/c", "...", "a/..."] {
             assert!(begins_keys(prefix), "{prefix:?}");
         }
@@ -191,9 +201,9 @@ mod tests {
             assert!(!begins_keys(prefix), "{prefix:?}");
         }
         for (prefix, asked) in
-            [("..", ""), ("a/.", "a/"), ("a/..", "a/"), ("a/...", "a/..."), ("a/", "a/"), ("", "")]
+            [("..", ""), ("a/.", "a/"), ("a/../b", "a/"), ("a/...", "a/..."), ("a/", "a/"), ("", "")]
         {
-            assert_eq!(without_dots(prefix), asked);
+            assert_eq!(until_dots(prefix), asked);
         }
     }
 
