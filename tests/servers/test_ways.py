@@ -126,3 +126,37 @@ def _(folder):
         for name in ["s3.access.key", "AWS_ACCESS_KEY_ID", "profile", "container", "instance metadata"]:
             assert name in said, f"{command}: no {name} in {said}"
     assert store.s3.keys(bucket) == []
+
+
+@test("a broker's own file with Pulsar's names, with and without s3 in front, is all that it takes")
+def _(folder):
+    store = shared("versitygw")
+    source = folder / "segment"
+    source.write_bytes(os.urandom(1000))
+    for begin in ["managedLedgerOffload", "s3ManagedLedgerOffload"]:
+        bucket = store.bucket()
+        file = folder / "broker.conf"
+        lines = [
+            "zookeeperServers=localhost:2181",
+            "managedLedgerOffloadDriver=S3",
+            "offloadersDirectory=./offloaders",
+            f"{begin}Bucket={bucket}",
+            f"{begin}Region=",
+            f"{begin}ServiceEndpoint={store.s3.endpoint}",
+            f"{begin}MaxBlockSizeInBytes=67108864",
+            f"{begin}ReadBufferSizeInBytes=1048576",
+            f"s3ManagedLedgerOffloadCredentialId={store.s3.access_key}",
+            f"s3ManagedLedgerOffloadCredentialSecret={store.s3.secret_key}",
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        settings = ["--config", file]
+        seglift("offload", source, "--to", "s3:", "--key", "k", *settings)
+        assert store.s3.keys(bucket) == ["k"]
+        assert seglift("ls", "s3:", *settings) == b"k\n"
+        assert seglift("cat", "s3:", "k", *settings) == source.read_bytes()
+        assert b"ok" in seglift("doctor", "s3:", *settings)
+        assert store.s3.secret_key.encode() not in seglift("config", *settings)
+        # Without its endpoint Pulsar's driver S3 would go to Amazon with keys that are not Amazon's.
+        file.write_text("\n".join(line for line in lines if "Endpoint" not in line) + "\n")
+        said = seglift("ls", "s3:", *settings, status=2)
+        assert "s3.endpoint" in said, said
