@@ -210,6 +210,24 @@ fn a_role_that_may_not_be_assumed_is_named_with_what_sts_said() {
 }
 
 #[test]
+fn credentials_that_the_store_refuses_are_named_with_their_end() {
+    let imds = instance(&["ASIAINSTANCE"], 3600);
+    let machine = Machine::with(Fake::start(|_, _| Reply {
+        status: 403,
+        ..ok(
+            "application/xml",
+            "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+        )
+    }));
+    let variables = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url())];
+    let ran = machine.list(&[(variables[0].0, &variables[0].1)], &["retry.attempts=2"]);
+    assert_eq!(ran.status, Some(8), "{}", ran.text);
+    holds(&ran.text, &["the credentials of the instance metadata service, valid until 20", "ExpiredToken"]);
+    let asked = imds.seen().iter().filter(|request| request.target.ends_with("tier-role")).count();
+    assert_eq!(asked, 2, "new ones were asked for before the second attempt");
+}
+
+#[test]
 fn who_has_credentials_and_cannot_give_them_just_now_is_worth_another_try() {
     let machine = Machine::new();
     let token = machine.write("token", "jwt");

@@ -57,6 +57,17 @@ pub struct Provided {
     pub expires: Option<SystemTime>,
 }
 
+impl fmt::Display for Provided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.provider)?;
+        match self.expires {
+            Some(end) if end <= SystemTime::now() => write!(f, ", which expired at {}", keeper::time(end)),
+            Some(end) => write!(f, ", valid until {}", keeper::time(end)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The credentials of one driver. Clones are the same.
 #[derive(Clone)]
 pub(super) struct CredentialSource(Arc<Source>);
