@@ -60,7 +60,11 @@ impl Place {
     pub fn command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_seglift"));
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("SEGLIFT_") || name.starts_with("AWS_")) {
+            let ours = |name: &str| {
+                let name = name.to_ascii_uppercase();
+                name.starts_with("SEGLIFT_") || name.starts_with("AWS_") || name.ends_with("_PROXY")
+            };
+            if name.to_str().is_some_and(ours) {
                 command.env_remove(name);
             }
         }

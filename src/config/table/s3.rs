@@ -210,7 +210,7 @@ super::properties! {
         since: "0.1.0",
         aliases: [],
     }
-    /// Most requests of one driver at a time; further ones wait.
+    /// Most requests of one driver at a time, reads and writes apart; further ones wait.
     concurrency: usize {
         key: "s3.concurrency",
         kind: Kind::Integer { min: 1, max: 1024 },

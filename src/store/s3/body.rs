@@ -7,7 +7,7 @@
 //!
 //! Invariant: the last piece leaves only when the source has said that it ended well and with the length that
 //! was promised. So a source that fails, or lies about its length, never becomes an object, and where a request
-//! broke before [`Sending::drained`] the store cannot have all of it.
+//! broke before its last byte ([`Sending::end`]) the store cannot have all of it.
 //!
 //! Trade-off: one piece more is held at the end of each body. What a request holds is let go of with its
 //! [`Sending`], at once, whenever the connection's own task comes to see that the request is over.
@@ -157,6 +157,8 @@ impl Sending {
     /// waits for may be another part that waits for one.
     pub async fn guard<T, P>(&self, limit: Duration, permit: P, work: impl Future<Output = T>) -> Option<T> {
         let (mut work, mut permit) = (pin!(work), Some(permit));
+        // The wait for the permit was not the store's.
+        self.0.exchange.note();
         loop {
             if let Some(done) = self.0.exchange.guard(limit, work.as_mut()).await {
                 return Some(done);
@@ -169,8 +171,11 @@ impl Sending {
         }
     }
 
-    /// Whether the last byte was handed over. Before that the store cannot have the whole.
-    pub fn drained(&self) -> bool {
+    /// Ends the body where it is, and tells whether its last byte had been handed over. If not, the store cannot
+    /// have the whole, and never will.
+    pub fn end(&self) -> bool {
+        // What is under way in another thread is either counted or cut off.
+        self.0.flow.lock().take();
         self.0.drained.load(Ordering::Acquire)
     }
 
@@ -548,7 +553,7 @@ mod tests {
         let made = prepared(digits, Integrity::Trailer, false).unwrap();
         assert!(made.header.is_none() && matches!(made.payload, Payload::Trailer(9)));
         let (all, failure) = sent(made.body);
-        assert!(failure.is_none() && made.sending.drained());
+        assert!(failure.is_none() && made.sending.end());
         assert_eq!(
             String::from_utf8(all).unwrap(),
             "9\r\n123456789\r\n0\r\nx-amz-checksum-crc32c:4waSgw==\r\n\r\n"
@@ -614,7 +619,7 @@ mod tests {
             let (all, failure) = sent(made.body);
             assert!(failure.is_some() && all.len() < 1100, "{} bytes went out", all.len());
             assert_eq!(made.sending.failure().map(|e| e.code()), Some(Code::SourceFailed));
-            assert!(!made.sending.drained());
+            assert!(!made.sending.end());
         }
     }
 
@@ -627,7 +632,7 @@ mod tests {
                     Err(e) => e,
                     Ok(made) => {
                         let (_, failure) = sent(made.body);
-                        assert!(failure.is_some() && !made.sending.drained(), "{says} for 1500");
+                        assert!(failure.is_some() && !made.sending.end(), "{says} for 1500");
                         made.sending.failure().unwrap()
                     }
                 };
@@ -648,5 +653,21 @@ mod tests {
         drop(sending);
         assert!(opened.upgrade().is_none());
         assert!(next().unwrap().is_err(), "what was cut off never ends as if it were whole");
+    }
+
+    #[test]
+    fn what_was_ended_before_its_last_byte_never_becomes_whole() {
+        let pieces = [blob(1000), blob(500)];
+        for frames in 0..3 {
+            let made = prepared(Pieces::new(&pieces), Integrity::Header, false).unwrap();
+            let mut body = made.body.into_inner();
+            let mut next =
+                || future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).now_or_never().unwrap();
+            for _ in 0..frames {
+                assert!(next().unwrap().is_ok());
+            }
+            assert_eq!(made.sending.end(), frames == 2, "after {frames} pieces");
+            assert!(next().is_none_or(|frame| frame.is_err()), "after {frames} pieces");
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::{
     credentials::{CredentialSource, Provided},
+    errors::Action,
     http,
     options::{Env, S3Options, Sse, Style},
     place::{self, Place},
@@ -37,7 +38,9 @@ pub(super) struct Connection {
     sse: Sse,
     http: http::Client,
     engine: Option<Engine>,
-    permits: Arc<Semaphore>,
+    /// Apart, since a reader may be slow to take what has arrived, and no writer may wait for that.
+    reads: Arc<Semaphore>,
+    writes: Arc<Semaphore>,
     open: OnceCell<Open>,
 }
 
@@ -85,9 +88,10 @@ impl Connection {
             told => told.clone(),
         };
         let http = env.http.client(options.ca_file.as_deref(), &options.proxy)?;
-        let permits = Arc::new(Semaphore::new(options.concurrency));
-        let engine = env.engine.clone();
-        Ok(Connection { options, endpoint, amazon, sse, http, engine, permits, open: OnceCell::new() })
+        let permits = || Arc::new(Semaphore::new(options.concurrency));
+        let (reads, writes) = (permits(), permits());
+        let (engine, open) = (env.engine.clone(), OnceCell::new());
+        Ok(Connection { options, endpoint, amazon, sse, http, engine, reads, writes, open })
     }
 
     /// The SDK's client. The first call reads the certificates and the AWS profile.
@@ -98,11 +102,13 @@ impl Connection {
         Ok(&self.open().await?.client)
     }
 
-    /// A place among the requests that run at a time (`s3.concurrency`); waits until there is one. To be taken
-    /// before an attempt's time-out begins, and kept until the answer's last byte.
-    pub async fn permit(&self) -> Result<OwnedSemaphorePermit> {
+    /// A place among the requests that run at a time (`s3.concurrency`, reads and writes apart); waits until there
+    /// is one. To be taken before an attempt's time-out begins, and kept until the answer's last byte. Whoever has
+    /// one does not ask for another, since all may do the same.
+    pub async fn permit(&self, action: Action) -> Result<OwnedSemaphorePermit> {
+        let permits = if action.reads() { &self.reads } else { &self.writes };
         // Nobody closes the semaphore.
-        self.permits
+        permits
             .clone()
             .acquire_owned()
             .await

@@ -115,7 +115,7 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let _permit = self.connection.permit().await?;
+        let _permit = self.connection.permit(action).await?;
         exchange.note();
         match exchange.guard(self.options.attempt_timeout, request).await {
             Some(answer) => answer.map_err(|e| self.error(action, key, e)),

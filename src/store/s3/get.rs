@@ -111,7 +111,7 @@ impl S3Store {
     /// One GET.
     async fn request(&self, key: &Key, range: &GetRange) -> Result<Get, Failed> {
         let client = self.connection.client().await.map_err(Failed::Otherwise)?;
-        let permit = self.connection.permit().await.map_err(Failed::Otherwise)?;
+        let permit = self.connection.permit(Action::Get).await.map_err(Failed::Otherwise)?;
         let exchange = Exchange::new(true);
         let request = client.get_object().bucket(&self.place.bucket).key(self.place.object_key(key));
         let request = self.attributes.on_get(request).range(header(range));

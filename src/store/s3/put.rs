@@ -79,9 +79,10 @@ where
         Some(Err(e)) => connection.heard(errors::from_sdk(action, at, e)),
         None => errors::stalled(action, at, limit),
     };
+    let drained = sending.end();
     // Where the source failed, what the connection says of it is an echo.
     let error = sending.failure().unwrap_or(error);
-    Err(Failed { error, drained: sending.drained() })
+    Err(Failed { error, drained })
 }
 
 impl S3Store {
@@ -104,7 +105,11 @@ impl S3Store {
         };
         match self.check_put(key, body.as_ref(), &output) {
             Ok(()) => Commit::Done,
-            Err(e) => self.withdraw(key, output.version_id(), abilities.conditional.honoured(), e).await,
+            Err(e) => {
+                // Whoever is cut off from here on must not look, find the object and give a receipt for it.
+                body.not_kept();
+                self.withdraw(key, output.version_id(), abilities.conditional.honoured(), e).await
+            }
         }
     }
 
@@ -132,7 +137,7 @@ impl S3Store {
         let request = self.attributes.on_put(request, info).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
         let limit = self.options.attempt_timeout;
-        let permit = self.connection.permit().await.map_err(Failed::before)?;
+        let permit = self.connection.permit(Action::Put).await.map_err(Failed::before)?;
         let answer = sending.guard(limit, permit, request.send()).await;
         outcome(&self.connection, answer, &sending, Action::Put, &self.at(Some(key)), limit)
     }
@@ -173,7 +178,6 @@ impl S3Store {
             .bucket(&self.place.bucket)
             .key(self.place.object_key(key))
             .set_version_id(version.map(str::to_owned));
-        let _permit = self.connection.permit().await?;
         let exchange = Exchange::new(false);
         let request = request.customize().interceptor(exchange.clone());
         self.answer(Action::Delete, Some(key), &exchange, request.send()).await.map(drop)
