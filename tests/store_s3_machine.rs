@@ -7,6 +7,7 @@
 mod fakes;
 
 use fakes::{Fake, Reply, credentials_json, in_seconds, instance, listing, ok, status, sts};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
     net::TcpListener,
@@ -489,4 +490,37 @@ fn certificates_that_cannot_be_used_are_an_error_before_any_request() {
     assert!(!ran.ok);
     holds(&ran.text, &[file, "BEGIN CERTIFICATE"]);
     machine.lists_as("AKIAENV", &bare, &[]);
+}
+
+#[test]
+fn an_offload_that_is_interrupted_while_it_asks_what_the_store_can_do_leaves_nothing() {
+    let machine = Machine::with(Fake::start(|request, earlier| match request.method.as_str() {
+        // Slowly, so that the interrupt comes while it is on its way.
+        "PUT" if earlier == 0 => {
+            thread::sleep(Duration::from_millis(300));
+            Reply { headers: vec![("etag", "\"e\"".into())], ..status(200) }
+        }
+        "PUT" => status(412),
+        _ => status(204),
+    }));
+    let segment = machine.write("segment", "content");
+    let endpoint = format!("s3.endpoint={}", machine.s3.url());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seglift"));
+    command.env_clear().env("HOME", machine.home.path()).envs(KEYS);
+    command.arg("offload").arg(&segment).args(["--to", "s3://bucket", "--key", "k", "--set", &endpoint]);
+    let mut child = command.args(["--set", "s3.trailers=off"]).spawn().unwrap();
+    let begun = Instant::now();
+    while machine.s3.seen().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "nothing was asked");
+        thread::sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let seen = machine.s3.seen();
+    let made: Vec<_> = seen.iter().filter(|request| request.method == "PUT").collect();
+    assert!(made[0].target.starts_with("/bucket/.seglift-probe-"), "{made:?}");
+    let probe = made[0].target.split('?').next().unwrap();
+    assert!(made.iter().all(|request| request.target.starts_with(probe)), "the segment went out: {made:?}");
+    let last = seen.last().unwrap();
+    assert!(last.method == "DELETE" && last.target.starts_with(probe), "{last:?}");
 }

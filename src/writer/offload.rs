@@ -4,6 +4,7 @@ use super::{
     Context,
     commit::{Pending, already_exists, look},
     encode::Encoder,
+    learn::learn,
     outlet::{self, Inlet, Outlet},
     parts::Cutter,
     plan::{Plan, most_stored},
@@ -48,8 +49,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     // What a sparse file claims to be must not overflow: it is refused by the budget.
     let attached = attachments.iter().fold(0, |sum: u64, (len, _)| sum.saturating_add(*len));
     // Before anything is read: a store that cannot be used as the settings demand says so here.
-    op.stage("learn what the store can do");
-    op.guard(ctx.store.learn()).await?;
+    learn(&op, &*ctx.store).await?;
     let caps = ctx.store.capabilities();
     let most = most_stored(source.len(), block_size.into(), attached, codec);
     let settings = &ctx.settings;
