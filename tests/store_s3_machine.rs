@@ -27,6 +27,7 @@ struct Machine {
 
 struct Ran {
     ok: bool,
+    status: Option<i32>,
     text: String,
 }
 
@@ -63,7 +64,7 @@ impl Machine {
         let output = command.output().unwrap();
         let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
         assert!(!text.contains(PLANTED) && !text.contains("token-of-"), "a secret is shown: {text}");
-        Ran { ok: output.status.success(), text }
+        Ran { ok: output.status.success(), status: output.status.code(), text }
     }
 
     /// Lists the bucket with credentials of `key`, as S3 saw it.
@@ -205,6 +206,65 @@ fn a_role_that_may_not_be_assumed_is_named_with_what_sts_said() {
         &text,
         &["arn:aws:iam::1:role/tier", "the environment", "AccessDenied", "not authorized to perform"],
     );
+    assert_eq!(machine.s3.seen().len(), 0);
+}
+
+#[test]
+fn credentials_that_the_store_refuses_are_named_with_their_end() {
+    let imds = instance(&["ASIAINSTANCE"], 3600);
+    let machine = Machine::with(Fake::start(|_, _| Reply {
+        status: 403,
+        ..ok(
+            "application/xml",
+            "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>",
+        )
+    }));
+    let variables = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.url())];
+    let ran = machine.list(&[(variables[0].0, &variables[0].1)], &["retry.attempts=2"]);
+    assert_eq!(ran.status, Some(8), "{}", ran.text);
+    holds(&ran.text, &["the credentials of the instance metadata service, valid until 20", "ExpiredToken"]);
+    let asked = imds.seen().iter().filter(|request| request.target.ends_with("tier-role")).count();
+    assert_eq!(asked, 2, "new ones were asked for before the second attempt");
+}
+
+#[test]
+fn who_has_credentials_and_cannot_give_them_just_now_is_worth_another_try() {
+    let machine = Machine::new();
+    let token = machine.write("token", "jwt");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = |status, code: &'static str| {
+        Fake::start(move |_, _| {
+            let text = format!(
+                "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Receiver</Type>\
+                 <Code>{code}</Code><Message>not now</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+            );
+            Reply { status, ..ok("text/xml", text) }
+        })
+    };
+    let (ill, busy) = (error(503, "ServiceUnavailable"), error(400, "Throttling"));
+    let gone = format!("http://{closed}");
+    let web = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.to_str().unwrap()),
+        ("AWS_ROLE_ARN", "arn:aws:iam::1:role/pod"),
+    ];
+    let role = ["s3.role.arn=arn:aws:iam::1:role/tier", "retry.attempts=1"];
+    for (sts, told) in [
+        (ill.url(), ["in trouble", "not now"]),
+        (busy.url(), ["fewer requests", "not now"]),
+        (gone, ["did not answer", "network"]),
+    ] {
+        let sts = ("AWS_ENDPOINT_URL_STS", sts.as_str());
+        for (variables, settings) in [(KEYS, &role[..]), (web, &role[1..])] {
+            let ran = machine.list(&[variables[0], variables[1], sts], settings);
+            assert_eq!(ran.status, Some(7), "{}", ran.text);
+            holds(&ran.text, &told);
+        }
+    }
+    let container = Fake::start(|_, _| status(500));
+    let uri = format!("{}/v1/credentials", container.url());
+    let ran = machine.list(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri)], &role[1..]);
+    assert_eq!(ran.status, Some(7), "{}", ran.text);
+    holds(&ran.text, &["the container", "in trouble"]);
     assert_eq!(machine.s3.seen().len(), 0);
 }
 

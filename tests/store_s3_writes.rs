@@ -220,6 +220,10 @@ fn a_token_that_ran_out_is_worth_another_try() {
         fake.order(Kind::Put, Reply::Error(400, "ExpiredToken"));
         let e = not_done(put(&store, &content).await);
         assert_eq!((e.code(), e.retryable()), (Code::Unauthenticated, true), "{e}");
+        assert!(
+            e.message().starts_with("with the credentials of the settings (s3.access.key): cannot"),
+            "{e}"
+        );
         fake.order(Kind::Put, Reply::Error(403, "InvalidAccessKeyId"));
         assert!(!not_done(put(&store, &content).await).retryable());
     });

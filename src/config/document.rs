@@ -93,7 +93,9 @@ fn variables(out: &mut String) {
          `ACCESS_KEY_ID` with `ACCESS_KEY_SECRET`); the profile that `AWS_PROFILE` names (keys, `source_profile`, SSO,\n\
          `credential_process`); `AWS_WEB_IDENTITY_TOKEN_FILE` with `AWS_ROLE_ARN`; the container's endpoint (ECS, EKS pod\n\
          identity); the instance's metadata service (IMDSv2). They are renewed before they expire. Proxies come from\n\
-         `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; `AWS_ENDPOINT_URL_STS` names another security token service.\n",
+         `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`; `AWS_ENDPOINT_URL_STS` names another security token service.\n\
+         Of an AWS profile credentials and region count: its `endpoint_url` and `ca_bundle` are not read, so set\n\
+         `s3.endpoint` and `s3.ca.file`.\n",
     );
 }
 

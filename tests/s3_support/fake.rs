@@ -260,6 +260,11 @@ impl Fake {
         if !encryption.is_empty() && !manners.ignores_encryption {
             headers.push(("x-amz-server-side-encryption", encryption.into()));
         }
+        let customer = request.header("x-amz-server-side-encryption-customer-key-md5");
+        if !customer.is_empty() && !manners.ignores_encryption {
+            headers.push(("x-amz-server-side-encryption-customer-algorithm", "AES256".into()));
+            headers.push(("x-amz-server-side-encryption-customer-key-md5", customer.into()));
+        }
         match request.kind {
             Kind::Put | Kind::Commit if conditional && taken && !manners.ignores_condition => {
                 error(412, "PreconditionFailed")

@@ -14,7 +14,10 @@ sys.path.insert(0, str(ROOT / "bindings/c/examples/tests"))
 
 import test_broker  # noqa: E402, F401 (each module registers its tests)
 import test_commands  # noqa: E402, F401
+import test_kept  # noqa: E402, F401
+import test_pages  # noqa: E402, F401
 import test_strangers  # noqa: E402, F401
+import test_ways  # noqa: E402, F401
 from tap import main  # noqa: E402
 
 sys.exit(main())

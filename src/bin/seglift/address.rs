@@ -54,9 +54,10 @@ pub fn parse(arguments: &[String], names: Names) -> Result<Vec<Address>> {
     Ok(addresses)
 }
 
-/// No key has two slashes in a row, so what has them behind a colon is a URI.
+/// No key has two slashes in a row, so what has them behind a colon is a URI. `s3:` alone is the bucket that the
+/// settings name.
 fn is_uri(text: &str) -> bool {
-    text.contains("://") || text == "memory:"
+    text.contains("://") || text == "memory:" || text.eq_ignore_ascii_case("s3:")
 }
 
 fn split(uri: &str, names: Names) -> Result<Address> {
@@ -157,8 +158,8 @@ mod tests {
     #[test]
     fn keys_follow_their_store() {
         keys(
-            &["file:///t", "a/b", "c", "s3://x/y", "memory:", "k"],
-            &[("file:///t", "a/b"), ("file:///t", "c"), ("s3://x", "y"), ("memory:", "k")],
+            &["file:///t", "a/b", "c", "s3://x/y", "memory:", "k", "s3:", "k"],
+            &[("file:///t", "a/b"), ("file:///t", "c"), ("s3://x", "y"), ("memory:", "k"), ("s3:", "k")],
         );
     }
 
@@ -178,7 +179,9 @@ mod tests {
         let inside = format!("{uri}/pre");
         assert_eq!(read(&[&uri], Names::Prefix).unwrap(), [(uri.clone(), String::new())]);
         assert_eq!(read(&[&inside], Names::Prefix).unwrap(), [(uri.clone(), "pre".into())]);
-        assert_eq!(read(&["s3://bucket"], Names::Prefix).unwrap(), [("s3://bucket".into(), String::new())]);
+        for store in ["s3://bucket", "s3:"] {
+            assert_eq!(read(&[store], Names::Prefix).unwrap(), [(store.into(), String::new())]);
+        }
     }
 
     #[test]

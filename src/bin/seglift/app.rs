@@ -78,7 +78,8 @@ impl App {
     /// an empty directory behind.
     pub fn driver(&mut self, store: &str) -> Result<Driver> {
         if !self.drivers.contains_key(store) {
-            store::open(store, &OpenOptions { create: false, ..OpenOptions::default() })?;
+            let target = self.target(store)?;
+            store::open(&target.uri, &OpenOptions { create: false, ..target.options })?;
         }
         self.open(store)
     }

@@ -70,8 +70,10 @@ pub fn exit_status(code: Code) -> u8 {
 }
 
 /// What the user can do about it; `None` where the message says all there is.
-pub fn hint(code: Code) -> Option<&'static str> {
-    Some(match code {
+pub fn hint(error: &Error) -> Option<&'static str> {
+    Some(match error.code() {
+        // What no retry can help says itself what can.
+        Code::Throttled | Code::Unavailable | Code::Busy if !error.retryable() => return None,
         Code::NotFound => "`seglift ls URI` lists the keys that are there",
         Code::NotFoundOrDenied => "allow listing the bucket, and the store will say which of the two it is",
         Code::AlreadyExists => "choose another name, or look at what is there first",
@@ -100,7 +102,7 @@ pub fn to_json(error: &Error) -> Value {
         "message": error.message(),
         "retryable": error.retryable(),
     });
-    if let Some(hint) = hint(error.code()) {
+    if let Some(hint) = hint(error) {
         object["hint"] = hint.into();
     }
     if let Some(after) = error.retry_after() {

@@ -38,7 +38,7 @@ impl Talk {
     /// Says what went wrong and, if we know, what to do about it.
     pub fn error(&self, error: &Error) {
         self.line(&format!("seglift: {}", one_line(error.message())));
-        if let Some(hint) = failure::hint(error.code()) {
+        if let Some(hint) = failure::hint(error) {
             self.line(&format!("hint: {hint}"));
         }
     }

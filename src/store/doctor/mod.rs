@@ -25,6 +25,10 @@ pub const PROBE: &str = ".seglift-probe-";
 /// The longest that one check may take: longer than any request that a broker would wait for.
 pub const CHECK_TIME: Duration = Duration::from_secs(30);
 
+/// An examination that is stopped waits so long for what is being made, so that it can be removed: ten times what
+/// a small object takes, and not more than somebody waits who pressed Ctrl-C.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
+
 /// What a driver of the store is going to do, and so which checks must pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
@@ -131,7 +135,7 @@ pub struct Question {
 pub type Report<'a> = dyn FnMut(Finding) + Send + 'a;
 
 /// Examines the store that `uri` names and reports every finding in order. When `stop` is ready the current check
-/// is dropped, and what was made is removed before this returns.
+/// is dropped, a write once it has ended, and what was made is removed before this returns.
 ///
 /// # Errors
 /// What keeps the checks from beginning: a URI or an option that cannot be. `CANCELLED` if `stop` was ready. What
@@ -156,7 +160,7 @@ pub async fn examine(
         _ => {
             let store = open(uri, options)?;
             let probe = Probe::new(&*store)?;
-            let ended = until(&mut stop, objects::objects(&probe, question, report)).await;
+            let ended = until(&mut stop, &probe, objects::objects(&probe, question, report)).await;
             probe.clean(report).await;
             ended
         }
@@ -166,13 +170,25 @@ pub async fn examine(
 /// Something that ends an examination early.
 pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// Runs `work` unless `stop` comes first.
-pub(super) async fn until(stop: &mut Stop<'_>, work: impl Future<Output = ()>) -> Result<()> {
+/// Runs `work` unless `stop` comes first; then until nothing is being made.
+pub(super) async fn until(
+    stop: &mut Stop<'_>,
+    probe: &Probe<'_>,
+    work: impl Future<Output = ()>,
+) -> Result<()> {
+    let mut work = std::pin::pin!(work);
     tokio::select! {
         biased;
-        () = stop => Err(Error::new(Code::Cancelled, "the examination was stopped")),
-        () = work => Ok(()),
+        () = stop => {}
+        () = &mut work => return Ok(()),
     }
+    // A write that is dropped half-way may yet take effect, and then after its object was removed.
+    tokio::select! {
+        biased;
+        _ = tokio::time::timeout(SETTLE_TIME, probe.settle()) => {}
+        () = &mut work => {}
+    }
+    Err(Error::new(Code::Cancelled, "the examination was stopped"))
 }
 
 /// Waits for `work`, but not longer than [`CHECK_TIME`].

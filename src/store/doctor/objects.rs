@@ -14,6 +14,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::RwLock;
 
 /// What a probe object holds: long enough for a range in its middle.
 const FIRST: &[u8] = b"seglift doctor was here; this object may be removed";
@@ -43,6 +44,8 @@ pub(in crate::store) struct Probe<'a> {
     pub(in crate::store) key: Key,
     info: UploadInfo,
     made: AtomicBool,
+    /// Read by whoever makes something, written by whoever stops the examination.
+    gate: RwLock<()>,
 }
 
 impl<'a> Probe<'a> {
@@ -51,7 +54,18 @@ impl<'a> Probe<'a> {
         let uuid = uuid::Uuid::new_v4().to_string();
         let key = Key::new(&format!("{PROBE}{uuid}"))?;
         let info = UploadInfo { owner: "seglift-doctor".into(), uuid, user: Vec::new() };
-        Ok(Self { store, key, info, made: AtomicBool::new(false) })
+        Ok(Self { store, key, info, made: AtomicBool::new(false), gate: RwLock::default() })
+    }
+
+    /// Does something that an interrupt must not break off, because it could take effect after it was undone.
+    pub(in crate::store) async fn making<T>(&self, work: impl Future<Output = T>) -> T {
+        let _gate = self.gate.read().await;
+        work.await
+    }
+
+    /// Waits until nothing is being made; nothing more is from then on.
+    pub(in crate::store) async fn settle(&self) -> impl Drop {
+        self.gate.write().await
     }
 
     /// What goes with the probe's uploads.
@@ -61,11 +75,11 @@ impl<'a> Probe<'a> {
 
     /// Writes the object, only if it is not there. From now on it is there, whatever the answer.
     async fn put(&self, text: &'static [u8]) -> Result<Commit> {
-        self.made.store(true, SeqCst);
-        within("writing an object", async {
+        let put = async {
+            self.made.store(true, SeqCst);
             Ok(self.store.put(&self.key, &self.info, Arc::new(Text(text))).await)
-        })
-        .await
+        };
+        self.making(within("writing an object", put)).await
     }
 
     /// It was removed by other means than [`clean`](Probe::clean).

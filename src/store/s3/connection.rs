@@ -145,16 +145,31 @@ impl Connection {
         Ok(credentials.provided())
     }
 
-    /// The error of an answer. Where it says that the credentials have run out, new ones are asked for before the
-    /// next request, which may then do what this one could not.
+    /// The error of an answer. One about the credentials says who gave them and when they end. Where they have run
+    /// out, new ones are asked for before the next request, which may then do what this one could not.
     pub fn heard(&self, error: Error) -> Error {
-        match error.service_code() {
-            "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" => {
-                self.forget_credentials();
-                error.with_retryable(true)
+        let ran_out =
+            matches!(error.service_code(), "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired");
+        let error = match self.provided() {
+            // Of a wrong clock no credentials are to blame.
+            Some(provided)
+                if error.code() == Code::Unauthenticated
+                    && error.service_code() != "RequestTimeTooSkewed" =>
+            {
+                error.context(format_args!("with the credentials of {provided}"))
             }
             _ => error,
+        };
+        if ran_out {
+            self.forget_credentials();
+            return error.with_retryable(true);
         }
+        error
+    }
+
+    /// Who gave the credentials in use, if anybody was asked yet.
+    fn provided(&self) -> Option<Provided> {
+        self.open.get()?.credentials.as_ref()?.provided()
     }
 
     /// Asks for credentials anew before the next request: for an answer such as `ExpiredToken`.

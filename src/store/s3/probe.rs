@@ -241,8 +241,13 @@ fn about(error: Error) -> Error {
     if error.service_code().is_empty() {
         return error;
     }
-    error.context(
+    // What passes, or names the setting that is wrong, needs no other advice.
+    let is_clear =
+        error.retryable() || error.code() == Code::InvalidConfig && !matches!(error.http_status(), 405 | 501);
+    error.context(if is_clear {
+        "seglift asks this store once what it can do, with an object of its own"
+    } else {
         "seglift asks this store once what it can do, with an object of its own; s3.conditional.writes and \
-         s3.trailers say it instead, and s3.payload.signing=true is for stores that insist on signed payloads",
-    )
+         s3.trailers say it instead, and s3.payload.signing=true is for stores that insist on signed payloads"
+    })
 }

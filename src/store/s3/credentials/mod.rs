@@ -7,8 +7,10 @@
 //! an hour.
 
 mod keeper;
+mod noted;
 
 use keeper::{Held, Keeper};
+use noted::Noted;
 
 use super::options::{CredentialOptions, Role};
 use crate::{
@@ -26,8 +28,9 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
+use aws_runtime::retries::classifiers::THROTTLING_ERRORS;
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, result::ConnectorError};
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_types::{error::ErrorMetadata, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::region::Region;
 use std::{
     error::Error as StdError,
@@ -54,6 +57,17 @@ pub struct Provided {
     pub expires: Option<SystemTime>,
 }
 
+impl fmt::Display for Provided {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.provider)?;
+        match self.expires {
+            Some(end) if end <= SystemTime::now() => write!(f, ", which expired at {}", keeper::time(end)),
+            Some(end) => write!(f, ", valid until {}", keeper::time(end)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The credentials of one driver. Clones are the same.
 #[derive(Clone)]
 pub(super) struct CredentialSource(Arc<Source>);
@@ -61,7 +75,7 @@ pub(super) struct CredentialSource(Arc<Source>);
 struct Source {
     options: CredentialOptions,
     region: Region,
-    http: SharedHttpClient,
+    http: Noted,
     engine: Option<Engine>,
     keeper: Keeper,
 }
@@ -80,7 +94,7 @@ impl CredentialSource {
         http: SharedHttpClient,
         engine: Option<Engine>,
     ) -> CredentialSource {
-        let (region, keeper) = (Region::new(region), Keeper::default());
+        let (region, keeper, http) = (Region::new(region), Keeper::default(), Noted::new(http));
         CredentialSource(Arc::new(Source { options, region, http, engine, keeper }))
     }
 
@@ -97,8 +111,8 @@ impl CredentialSource {
     /// Valid credentials: those in use, or new ones.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` names who was asked and what is missing, `UNAVAILABLE` who did not answer, and
-    /// `INVALID_CONFIG` what is wrong with a profile.
+    /// `UNAUTHENTICATED` names who was asked and what is missing, `UNAVAILABLE` who did not answer or is in trouble,
+    /// `THROTTLED` who was asked too often, and `INVALID_CONFIG` what is wrong with a profile.
     pub async fn get(&self) -> Result<Credentials> {
         let source = &self.0;
         source.keeper.get(|| source.ask(), |old, problem| source.warn(old, problem)).await
@@ -137,13 +151,14 @@ impl Source {
         }
         let mut reasons = Vec::new();
         for (name, provider) in self.providers() {
+            self.http.forget();
             let answer = tokio::time::timeout(LONGEST_ANSWER, provider.provide_credentials()).await;
             match answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LONGEST_ANSWER))) {
                 Ok(credentials) => return Ok((name, credentials)),
                 Err(e @ CredentialsError::CredentialsNotLoaded(_)) if self.options.profile.is_none() => {
                     reasons.push(format!("{name}: {}", reason(&e)));
                 }
-                Err(e) => return Err(failure(&name, &e)),
+                Err(e) => return Err(self.failure(&name, &e)),
             }
         }
         Err(Error::new(
@@ -195,7 +210,7 @@ impl Source {
     fn provider_config(&self) -> ProviderConfig {
         ProviderConfig::without_region()
             .with_region(Some(self.region.clone()))
-            .with_http_client(self.http.clone())
+            .with_http_client(self.http.shared())
             .with_behavior_version(Some(BehaviorVersion::latest()))
             .with_retry_config(RetryConfig::standard())
             .with_timeout_config(attempt_timeout())
@@ -204,7 +219,7 @@ impl Source {
     async fn assume(&self, role: &Role, with: &str, base: Credentials) -> Result<Credentials> {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             .region(self.region.clone())
-            .http_client(self.http.clone())
+            .http_client(self.http.shared())
             .timeout_config(attempt_timeout())
             .credentials_provider(SharedCredentialsProvider::new(base.clone()));
         if let Some(profile) = &self.options.profile {
@@ -217,9 +232,36 @@ impl Source {
             builder = builder.external_id(id);
         }
         let provider = builder.build_from_provider(base).await;
+        self.http.forget();
         let answer = tokio::time::timeout(LONGEST_ANSWER, provider.provide_credentials()).await;
         let answer = answer.unwrap_or_else(|_| Err(CredentialsError::provider_timed_out(LONGEST_ANSWER)));
-        answer.map_err(|e| failure(&format!("the role {} (s3.role.arn, assumed with {with})", role.arn), &e))
+        answer.map_err(|e| {
+            self.failure(&format!("the role {} (s3.role.arn, assumed with {with})", role.arn), &e)
+        })
+    }
+
+    /// The error of a provider that has credentials, or should have, and could not hand them out.
+    fn failure(&self, provider: &str, error: &CredentialsError) -> Error {
+        // A file of certificates that cannot be used is an error of ours, which the SDK has wrapped.
+        if let Some(ours) = chain(error).find_map(|error| error.downcast_ref::<Error>()) {
+            return ours.clone().context(format_args!("{provider} gave no credentials"));
+        }
+        let (code, remedy) = match error {
+            CredentialsError::InvalidConfiguration(_) | CredentialsError::CredentialsNotLoaded(_) => {
+                (Code::InvalidConfig, "correct its settings, or name another source of credentials")
+            }
+            _ if is_silent(error) => {
+                (Code::Unavailable, "it did not answer; try again, or check the network")
+            }
+            _ if self.http.is_throttled() || is_throttled(error) => {
+                (Code::Throttled, "it asks for fewer requests; try again later")
+            }
+            _ if self.http.is_in_trouble() => (Code::Unavailable, "it is in trouble itself; try again later"),
+            _ => {
+                (Code::Unauthenticated, "check that it is allowed to, or name another source of credentials")
+            }
+        };
+        Error::new(code, format!("{provider} gave no credentials: {}; {remedy}", reason(error)))
     }
 }
 
@@ -257,22 +299,6 @@ fn attempt_timeout() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(LONGEST_ATTEMPT).build()
 }
 
-/// The error of a provider that has credentials, or should have, and could not hand them out.
-fn failure(provider: &str, error: &CredentialsError) -> Error {
-    // A file of certificates that cannot be used is an error of ours, which the SDK has wrapped.
-    if let Some(ours) = chain(error).find_map(|error| error.downcast_ref::<Error>()) {
-        return ours.clone().context(format_args!("{provider} gave no credentials"));
-    }
-    let (code, remedy) = match error {
-        CredentialsError::InvalidConfiguration(_) | CredentialsError::CredentialsNotLoaded(_) => {
-            (Code::InvalidConfig, "correct its settings, or name another source of credentials")
-        }
-        _ if is_silent(error) => (Code::Unavailable, "it did not answer; try again, or check the network"),
-        _ => (Code::Unauthenticated, "check that it is allowed to, or name another source of credentials"),
-    };
-    Error::new(code, format!("{provider} gave no credentials: {}; {remedy}", reason(error)))
-}
-
 /// Whether the provider could not be reached or answered too late, which may pass.
 fn is_silent(error: &CredentialsError) -> bool {
     matches!(error, CredentialsError::ProviderTimedOut(_))
@@ -280,9 +306,13 @@ fn is_silent(error: &CredentialsError) -> bool {
             let connector = e.downcast_ref::<ConnectorError>();
             connector.is_some_and(|e| e.is_io() || e.is_timeout())
                 || e.is::<aws_smithy_async::future::timeout::TimedOutError>()
-                || matches!(e.downcast_ref(), Some(imds::client::error::ImdsError::ErrorResponse(answer))
-                    if answer.response().status().is_server_error())
         })
+}
+
+/// Whether the provider's service says so by a code, as the security token service does, with status 400.
+fn is_throttled(error: &CredentialsError) -> bool {
+    let code = |e: &(dyn StdError + 'static)| e.downcast_ref::<ErrorMetadata>()?.code().map(str::to_owned);
+    chain(error).filter_map(code).any(|code| THROTTLING_ERRORS.contains(&code.as_str()))
 }
 
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {

@@ -134,12 +134,13 @@ impl Answer {
         const CHECK: &str = "credentials";
         let who = match provided {
             None => "none; requests go unsigned (s3.anonymous)".to_owned(),
-            Some(Provided { provider, expires: None }) => format!("from {provider}"),
-            Some(Provided { provider, expires: Some(end) }) => {
-                format!("from {provider}, valid until {}", humantime::format_rfc3339_seconds(*end))
-            }
+            Some(provided) => format!("from {provided}"),
         };
         match (self.wrong(), &self.error) {
+            // It says itself whose they are.
+            (Some(CHECK), Some(error)) if provided.is_some() && error.code() == Code::Unauthenticated => {
+                Finding::fail(CHECK, error)
+            }
             (Some(CHECK), Some(error)) => Finding::fail(CHECK, &error.clone().context(who)),
             (Some("clock"), _) => Finding::skipped(
                 CHECK,

@@ -63,7 +63,7 @@ impl S3Store {
     ) -> Result<()> {
         let exam = Exam::new(self)?;
         let mut sheet = Sheet { report, done: Vec::new() };
-        let ended = until(stop, async {
+        let ended = until(stop, &exam.probe, async {
             let why = exam.run(question, &mut sheet).await;
             sheet.rest(&why);
         })

@@ -87,7 +87,8 @@ impl Exam<'_> {
                 return Err("what is written could not be removed again".into());
             }
         }
-        let abilities = match within("asking what the store can do", self.store.abilities()).await {
+        let asked = within("asking what the store can do", self.store.abilities());
+        let abilities = match self.probe.making(asked).await {
             Ok(abilities) => abilities,
             Err(error) => {
                 sheet.put(Finding::fail(self.blamed(&error), &error));
@@ -206,7 +207,7 @@ impl Exam<'_> {
         self.wrong_made.store(true, SeqCst);
         let put =
             async { Ok(self.store.put_once(&self.wrong, self.probe.info(), body, integrity, false).await) };
-        match within("sending a wrong checksum", put).await {
+        match self.probe.making(within("sending a wrong checksum", put)).await {
             Err(error) => Finding::fail(CHECK, &error),
             Ok(Ok(_)) => match self.remove(&self.wrong).await {
                 Ok(()) => {
@@ -228,9 +229,14 @@ impl Exam<'_> {
         let begun = Instant::now();
         let work = async {
             self.may_abort().await?;
-            let upload: Arc<dyn Upload> = self.store.begin(&self.probe.key, self.probe.info()).await?.into();
-            *self.upload.lock() = Some(upload.clone());
-            upload.put_part(0, 0, Arc::new(Zeros::new(PART))).await?;
+            let begun = async {
+                let upload: Arc<dyn Upload> =
+                    self.store.begin(&self.probe.key, self.probe.info()).await?.into();
+                *self.upload.lock() = Some(upload.clone());
+                upload.put_part(0, 0, Arc::new(Zeros::new(PART))).await?;
+                Ok::<_, Error>(upload)
+            };
+            let upload = self.probe.making(begun).await?;
             let listed = match access {
                 Access::Admin => self.listed_uploads().await?,
                 _ => "",

@@ -3,7 +3,7 @@
 //! The service code counts first and the status only where there is none, or an unknown one: look-alikes agree
 //! on codes more than on statuses.
 
-use super::{Action, At, Reply};
+use super::{Action, At, Reply, transport::PROXY_PASSWORD};
 use crate::error::Code;
 use std::borrow::Cow;
 
@@ -17,6 +17,9 @@ pub(super) struct Meaning {
 
 /// Of a delete marker, which only S3 knows.
 const DELETED: &str = "it was deleted; the bucket keeps older versions";
+
+/// 407: <https://www.rfc-editor.org/rfc/rfc9110#status.407>
+const PROXY_WANTS_PASSWORD: u16 = 407;
 
 /// Clocks may differ by 15 minutes before S3 refuses; a third of it is worth a word.
 const NOTABLE_SKEW: i64 = 300;
@@ -32,6 +35,10 @@ fn for_good(code: Code, remedy: impl Into<Cow<'static, str>>) -> Meaning {
 
 /// What `reply` to `action` means.
 pub(super) fn of(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Meaning {
+    // No service says that; a proxy on the way to one over plain HTTP does, in whatever words.
+    if reply.status == PROXY_WANTS_PASSWORD {
+        return means(Code::InvalidConfig, PROXY_PASSWORD);
+    }
     if reply.is_foreign() {
         return foreign(reply);
     }
@@ -146,7 +153,11 @@ fn by_code(action: Action, at: &At<'_>, reply: &Reply<'_>) -> Option<Meaning> {
         }
         "InvalidBucketName" => means(Code::InvalidConfig, "correct the bucket's name"),
         "InvalidEncryptionAlgorithmError" => means(Code::InvalidConfig, "correct s3.sse"),
-        code if code.starts_with("KMS") => means(
+        // S3's word and MinIO's.
+        "KMS.NotFoundException" | "kms:KeyNotFound" => {
+            means(Code::InvalidConfig, "there is no such key; correct s3.sse.kms.key")
+        }
+        code if code.starts_with("KMS") || code.starts_with("kms:") => means(
             Code::PermissionDenied,
             "look at the key's state and policy and at s3.sse.kms.key; who uses it needs kms:GenerateDataKey to write and kms:Decrypt to read",
         ),

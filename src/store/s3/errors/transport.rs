@@ -12,6 +12,10 @@ use std::{error::Error as StdError, io::ErrorKind};
 /// Longest chain of causes that goes into a message, in characters.
 const MAX_CAUSE: usize = 300;
 
+/// What to do where a proxy answers 407.
+pub(super) const PROXY_PASSWORD: &str = "the proxy takes no request without user and password, or not with these; put \
+     them into s3.proxy, http://user:password@proxy.example:3128";
+
 /// An answer that is longer than it may be.
 #[derive(Debug)]
 pub(in crate::store::s3) struct TooLong(pub usize);
@@ -81,7 +85,9 @@ where
     let kind = find::<std::io::Error>(error).map(std::io::Error::kind);
     let timed_out = matches!(error, SdkError::TimeoutError(_))
         || find::<ConnectorError>(error).is_some_and(ConnectorError::is_timeout);
-    if has(&["proxy", "tunnel"]) {
+    if has(&["proxy authorization required"]) {
+        (Code::InvalidConfig, PROXY_PASSWORD)
+    } else if has(&["proxy", "tunnel"]) {
         (Code::Unavailable, "look at s3.proxy and at the proxy's log")
     } else if has(&["unknownissuer", "unknown issuer", "selfsigned", "self-signed", "caused by othererror"]) {
         (
