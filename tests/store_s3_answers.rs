@@ -12,7 +12,7 @@ use seglift::{
     Code, Error, Result,
     config::Secret,
     store::{
-        GetRange, ObjectStore,
+        Entry, GetRange, ObjectStore,
         conformance::{block_on, bytes, key},
         open,
         s3::Sse,
@@ -532,16 +532,16 @@ fn a_clock_that_differs_and_a_bucket_elsewhere_are_called_so() {
 fn no_connection_says_why_there_is_none() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let plain = Scripted::always(Answer::new(400));
-    for (endpoint, words) in [
-        (format!("http://{closed}"), "nothing listens there"),
-        ("http://no-such-host.invalid".to_owned(), "the host is not known"),
-        (format!("https://{}", plain.host()), "does not speak TLS"),
+    for (endpoint, words, passes) in [
+        (format!("http://{closed}"), "nothing listens there", true),
+        ("http://no-such-host.invalid".to_owned(), "the host is not known", true),
+        (format!("https://{}", plain.host()), "does not speak TLS", false),
     ] {
         let mut options = inprocess::options(&endpoint, "AKIASCRIPTED", "scripted-secret");
         options.s3.options.attempt_timeout = PATIENCE * 20;
         let error = read(&open("s3://bucket/tier", &options).unwrap(), GetRange::Range(0..1)).unwrap_err();
         assert_eq!(error.code(), Code::Unavailable, "{error}");
-        assert!(error.retryable(), "{error}");
+        assert_eq!(error.retryable(), passes, "{error}");
         assert!(error.message().contains(words) && error.message().contains(&endpoint), "{words}: {error}");
     }
 }
@@ -554,4 +554,32 @@ fn pieces_arrive_while_the_body_does() {
         let piece = body.next().await.unwrap().unwrap();
         assert!((1..=256 << 10).contains(&piece.len()));
     });
+}
+
+#[test]
+fn an_object_is_deleted_without_its_condition_only_where_the_store_knows_none() {
+    let entry = Entry { key: key("k"), len: 5, modified_us: 1_795_262_400_000_000 };
+    for (status, code, lacks) in [
+        (501, "NotImplemented", true),
+        (400, "InvalidArgument", true),
+        (400, "ExpiredToken", false),
+        (400, "RequestTimeout", false),
+        (503, "SlowDown", false),
+    ] {
+        let server =
+            Scripted::start(move |_, request| match (request.method.as_str(), request.header("if-match")) {
+                ("HEAD", _) => Answer::new(200)
+                    .header("Content-Length", "5")
+                    .header("ETag", "\"e\"")
+                    .header("Last-Modified", DATE),
+                ("DELETE", "") => Answer::new(204),
+                ("DELETE", _) => Answer::error(status, code, "no"),
+                other => panic!("{other:?}"),
+            });
+        let store = server.store();
+        let removed = block_on(store.delete_unchanged(&entry));
+        assert_eq!(removed.is_ok(), lacks, "{code}: {removed:?}");
+        let bare = server.seen().iter().any(|r| r.method == "DELETE" && r.header("if-match").is_empty());
+        assert_eq!(bare, lacks, "{code}");
+    }
 }

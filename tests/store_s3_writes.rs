@@ -359,7 +359,8 @@ fn a_reader_that_takes_nothing_keeps_no_writer_waiting() {
         let other = Key::new("other").unwrap();
         let info = info();
         let written = store.put(&other, &info, Blob::new("content"));
-        let done = tokio::time::timeout(Duration::from_secs(5), written).await.expect("it waits for a reader");
+        let done =
+            tokio::time::timeout(Duration::from_secs(5), written).await.expect("it waits for a reader");
         assert!(matches!(done, Commit::Done), "{done:?}");
         drop(unread);
     });

@@ -216,6 +216,7 @@ impl ObjectStore for MemoryStore {
             Ok(Get {
                 object_len: object.len,
                 range: range.clone(),
+                tag: Some(object.modified_us.to_string().into()),
                 body: stream_of(object.parts.clone(), range),
             })
         })

@@ -139,6 +139,8 @@ pub struct Get {
     pub object_len: u64,
     /// Which bytes of it `body` yields: what was asked for, cut at the object's end.
     pub range: Range<u64>,
+    /// What tells the object from others that had or will have its key (an ETag), where the store has such a thing.
+    pub tag: Option<Arc<str>>,
     /// The bytes, as they arrive. A store checks that they are neither fewer nor more than `range`.
     pub body: ByteStream,
 }

@@ -120,11 +120,8 @@ impl Body for Watched {
 }
 
 impl Commitment<'_> {
-    /// Commits and settles. An error other than `OUTCOME_UNKNOWN` means: certainly not committed.
+    /// Commits and settles, at a store that has learnt what it can do. An error other than `OUTCOME_UNKNOWN` means: certainly not committed.
     pub async fn settle(&self, op: &Op, pending: &Pending) -> Result<Settled, Ended> {
-        // A store that was asked before knows at once.
-        op.stage("learn what the store can do");
-        op.guard(self.store.learn()).await?;
         if !self.store.capabilities().atomic_create {
             op.stage("look before the commit");
             if let Some(there) = op.guard(look(self.store, self.key)).await? {
@@ -173,11 +170,25 @@ impl Commitment<'_> {
                     )
                     .into());
                 }
-                // Whoever held the key deleted it between the two answers: try again.
+                // Whoever held the key deleted it between the two answers. An upload was told once for all, and a whole
+                // new one may succeed, unless this one has.
+                (Ok(None), Commit::Exists) if matches!(pending, Pending::Upload(_)) => {
+                    let what =
+                        format!("{} was taken when the upload was committed and is free now", self.key);
+                    let freed = Error::new(Code::Busy, what);
+                    return Err(match uncertain {
+                        None => Ended::Gone(freed),
+                        Some(_) => self.unknown(freed).into(),
+                    });
+                }
                 (Ok(None), Commit::Exists) => {}
                 // The key was taken before us, by what is not ours. (Had a request been lost, it could be ours and damaged.)
                 (Err(e), Commit::Exists) if uncertain.is_none() && e.code() == Code::AlreadyExists => {
                     return Err(e.into());
+                }
+                // It is not for us to see, and will not be: whatever stands there was not changed by this offload.
+                (Err(e), Commit::Exists) if uncertain.is_none() && is_hidden(&e) => {
+                    return Err(e.context("the key is taken, and what is there cannot be compared").into());
                 }
                 (Err(e), _) => {
                     // Otherwise it may be ours, damaged on the way here (looks again) or for good (gives up).
@@ -254,6 +265,11 @@ impl Commitment<'_> {
         )
         .with_service(last.http_status(), last.service_code(), last.request_id(), last.extended_request_id())
     }
+}
+
+/// Whether a look was refused for good.
+fn is_hidden(e: &Error) -> bool {
+    matches!(e.code(), Code::NotFoundOrDenied | Code::PermissionDenied | Code::Archived)
 }
 
 /// Certainly nothing was committed by this attempt.

@@ -48,7 +48,8 @@ use crate::{
     object::{Metadata, Mode, ObjectId, Tail},
     store::{BoxFuture, Key, ObjectStore, UploadInfo},
 };
-use std::sync::Arc;
+use parking_lot::Mutex;
+use std::{collections::HashSet, sync::Arc};
 
 /// What all offloads and writers of a driver share.
 pub(crate) struct Context {
@@ -133,6 +134,13 @@ impl Context {
         if_exists: IfExists,
         tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     ) -> Result<Receipt, Ended> {
+        // A store that was asked before knows at once.
+        op.stage("learn what the store can do");
+        if let Err(e) = op.guard(self.store.learn()).await {
+            target.abort(pending).await;
+            return Err(e.into());
+        }
+        self.warn_of_overwriting();
         let commitment = Commitment {
             store: target.store.as_ref(),
             key: &target.key,
@@ -159,6 +167,26 @@ impl Context {
                 }
                 Err(ended)
             }
+        }
+    }
+
+    /// One line for each store in an engine that cannot create an object only where its key is free.
+    fn warn_of_overwriting(&self) {
+        #[derive(Default)]
+        struct Warned(Mutex<HashSet<String>>);
+
+        if self.store.capabilities().atomic_create {
+            return;
+        }
+        let warned = self.engine.extension(|_| Warned::default());
+        let uri = self.store.uri();
+        if warned.0.lock().insert(uri.to_owned()) {
+            self.engine.log().warn(
+                "writer",
+                "the store does not honour If-None-Match: two offloads of one key at the same moment may replace each \
+                 other's object; put an attempt's UUID into each key",
+                &[("store", &uri)],
+            );
         }
     }
 

@@ -31,8 +31,12 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
+
+/// How long nothing may move while a part waits for what the others read, before it reads that itself.
+const STILL: Duration = Duration::from_secs(1);
 
 /// Checksums of the data in one part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +109,24 @@ impl Streamed {
     /// The object's tail. A store may refuse an object before it has read all of it; then the rest of the source
     /// is read for the checksums alone.
     pub async fn tail(self: &Arc<Self>) -> Result<Tail> {
+        self.read_missing().await?;
+        Ok(self.wait_for_suffix().await?.tail.clone())
+    }
+
+    /// What stands behind the data, for a part that is being sent. The others may be waiting for the very place at
+    /// the store that this part holds: so where nothing moves, it reads what they have not read, and waits for nobody.
+    async fn suffix(self: &Arc<Self>) -> Result<&Suffix> {
+        loop {
+            match timeout(STILL, self.wait_for_suffix()).await {
+                Ok(suffix) => return suffix,
+                Err(_) if self.op.snapshot().idle < STILL => {}
+                Err(_) => self.read_missing().await?,
+            }
+        }
+    }
+
+    /// Reads for their checksums the parts that were not read so far.
+    async fn read_missing(self: &Arc<Self>) -> Result<()> {
         for (number, digest) in self.digests.iter().enumerate() {
             if digest.get().is_none() {
                 let mut body = SharedPart(self.part(number as u32).1).open();
@@ -113,7 +135,7 @@ impl Streamed {
                 }
             }
         }
-        Ok(self.wait_for_suffix().await?.tail.clone())
+        Ok(())
     }
 
     async fn wait_for_suffix(&self) -> Result<&Suffix> {
@@ -218,7 +240,7 @@ impl PartBody {
             return Ok(Some((piece, (self, state))));
         }
         if state.at < self.range.end {
-            let suffix = self.segment.wait_for_suffix().await?;
+            let suffix = self.segment.suffix().await?;
             let from = state.at - self.segment.source.len();
             let most = (self.range.end - state.at).min(PIECE as u64) as usize;
             let piece = suffix.slice(from, most);

@@ -168,18 +168,44 @@ fn a_body_that_broke_is_continued_from_where_it_broke() {
         }
     }
     // Another object of that name does not go on where the first one broke off.
-    let place = filled(Place::memory(), &bytes);
-    let slow = [QUICK.as_slice(), &[("retry.pause.first", "60s"), ("retry.pause.max", "1s")]].concat();
-    let driver = place.open_on(&engine(), "get=1:break-1000", &slow);
-    let reading = thread::spawn({
-        let driver = driver.clone();
-        move || driver.object_range("k", 0, 2000, &Call::default())
-    });
-    until(|| retries(&driver, Request::Get) == 1, || "it did not break".to_owned());
-    place.open("").delete(&["k".to_owned()], &Call::default()).unwrap().remove(0).unwrap();
-    offload(&place.open(""), "k", &noise(2, 5000), Codec::None).unwrap();
-    let error = reading.join().unwrap().unwrap_err();
-    assert!(error.message().contains("replaced by another object"), "{error}");
+    for (place, len) in [
+        (Place::memory(), 5000),
+        (Place::memory(), MANY_PARTS),
+        (Place::files(), 5000),
+        (Place::files(), MANY_PARTS),
+    ] {
+        let place = filled(place, &bytes);
+        // The rest is asked for once the other is there.
+        let driver = retrying(&place, "get=1:break-1000,2:delay-1000ms");
+        let reading = thread::spawn({
+            let driver = driver.clone();
+            move || driver.object_range("k", 0, 2000, &Call::default())
+        });
+        until(|| retries(&driver, Request::Get) == 1, || "it did not break".to_owned());
+        place.open("").delete(&["k".to_owned()], &Call::default()).unwrap().remove(0).unwrap();
+        offload(&place.open(""), "k", &noise(2, len), Codec::None).unwrap();
+        let error = reading.join().unwrap().unwrap_err();
+        assert!(error.message().contains("replaced by another object"), "{error}");
+    }
+}
+
+#[test]
+fn a_part_that_waits_for_others_does_not_keep_them_from_the_store() {
+    let bytes = noise(4, 3 * (64 << 10) - 1000);
+    for settings in [
+        // One place, which the last part takes while the first one waits to be sent again.
+        &[("store.concurrency.writes", "1"), ("stall", "8s")][..],
+        // The last part becomes the one that tries whether the store is back.
+        &[("breaker.failures", "1"), ("breaker.time", "0"), ("breaker.pause", "20ms"), ("stall", "8s")],
+    ] {
+        for failing in ["1:UNAVAILABLE", "1:UNAVAILABLE,2:UNAVAILABLE", "2:UNAVAILABLE"] {
+            let place = Place::memory();
+            let settings = [QUICK.as_slice(), settings].concat();
+            let driver = place.open_on(&engine(), &format!("part={failing}"), &settings);
+            offload(&driver, "k", &bytes, Codec::None).unwrap();
+            assert_same(&content(&place, "k"), &bytes);
+        }
+    }
 }
 
 #[test]

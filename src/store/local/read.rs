@@ -19,7 +19,13 @@ use rustix::{
     fs::{FileType, Mode, OFlags},
     io::Errno,
 };
-use std::{fs::File, io, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    fs::File,
+    io,
+    ops::Range,
+    os::unix::fs::{FileExt, MetadataExt},
+    sync::Arc,
+};
 use tokio::task::JoinHandle;
 
 /// `NONBLOCK`: opening a FIFO that somebody put there must not wait for a writer. It means nothing for files.
@@ -43,10 +49,13 @@ pub(super) async fn get(root: Arc<Root>, key: Key, range: GetRange) -> Result<Ge
     blocking(move || {
         let (file, object_len) = open(&root, &key)?;
         let range = range.within(object_len).map_err(|e| e.context(&key))?;
+        let tag = file.metadata().ok().map(|file| {
+            format!("{}-{}-{}.{}", file.dev(), file.ino(), file.mtime(), file.mtime_nsec()).into()
+        });
         let source = Arc::new(Source { root, key, file });
         let first = source.piece(&range)?;
         let body = body(source, first, range.clone());
-        Ok(Get { object_len, range, body })
+        Ok(Get { object_len, range, tag, body })
     })
     .await
 }

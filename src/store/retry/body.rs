@@ -1,8 +1,8 @@
 //! An object's bytes that go on where they broke off.
 //!
 //! Invariant: the caller sees the bytes of one object once, in order, whatever happened on the way. What follows
-//! a break is asked for by its exact range, and taken only from an object of the same length; that the bytes are
-//! right is for the checksums above, as ever.
+//! a break is asked for by its exact range, and taken only from an object of the same length and tag; that the
+//! bytes are right is for the checksums above, as ever, but raw objects have none.
 
 use super::{Core, table::Operation, tries::Tries};
 use crate::{
@@ -17,6 +17,7 @@ struct Going {
     core: Arc<Core>,
     key: Key,
     object_len: u64,
+    tag: Option<Arc<str>>,
     at: u64,
     end: u64,
     body: ByteStream,
@@ -25,14 +26,15 @@ struct Going {
 
 /// `get`, whose body asks for the rest when it breaks.
 pub(super) fn resumed(core: Arc<Core>, key: Key, get: Get, tries: Tries) -> Get {
-    let Get { object_len, range, body } = get;
-    let going = Going { core, key, object_len, at: range.start, end: range.end, body, tries };
+    let Get { object_len, range, tag, body } = get;
+    let (at, end) = (range.start, range.end);
+    let going = Going { core, key, object_len, tag: tag.clone(), at, end, body, tries };
     let body =
         stream::try_unfold(
             going,
             |mut going| async move { Ok(going.next().await?.map(|piece| (piece, going))) },
         );
-    Get { object_len, range, body: body.boxed() }
+    Get { object_len, range, tag, body: body.boxed() }
 }
 
 impl Going {
@@ -64,7 +66,7 @@ impl Going {
             let leave = self.tries.begin().await?;
             let range = self.at..self.end;
             match self.core.inner.get(&self.key, GetRange::Range(range.clone())).await {
-                Ok(get) if get.object_len == self.object_len && get.range == range => {
+                Ok(get) if get.object_len == self.object_len && get.tag == self.tag && get.range == range => {
                     self.tries.succeeded(leave);
                     return Ok(get.body);
                 }

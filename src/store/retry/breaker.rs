@@ -13,7 +13,7 @@
 //! comes back is not met by all that waited for it.
 //!
 //! Invariant: any answer from the store, also one that was on its way, closes the breaker. A probe that is
-//! dropped without an answer lets the next one go. Nothing here sleeps or logs: it is told the time, and tells
+//! dropped without an answer, or is without one for long, lets the next one go. Nothing here sleeps or logs: it is told the time, and tells
 //! what changed.
 //!
 //! Trade-off: a row of failures must also last for a while. A hundred requests that fail in one instant are a
@@ -33,6 +33,9 @@ use std::{
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long who comes while a probe is under way is told to wait: an answer of a store that works takes less.
 const PROBE: Duration = Duration::from_millis(250);
+/// After how long without an answer a probe keeps nobody else from trying: a large part may take minutes on a slow
+/// line, and what one is waiting for may be what waits for it.
+const OVERDUE: Duration = Duration::from_secs(3);
 
 /// When it opens, and for how long at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +51,7 @@ pub(super) struct Limits {
 enum Phase {
     Closed,
     Open { until: Instant, pause: Duration },
-    HalfOpen { pause: Duration },
+    HalfOpen { until: Instant, pause: Duration },
 }
 
 struct State {
@@ -100,12 +103,16 @@ impl Breaker {
         match state.phase {
             Phase::Closed => Ok(leave(false)),
             Phase::Open { until, pause } if until <= now => {
-                state.phase = Phase::HalfOpen { pause };
+                state.phase = Phase::HalfOpen { until: now + OVERDUE, pause };
                 self.metrics.breaker_transitions.of(BreakerState::HalfOpen).add(1);
                 Ok(leave(true))
             }
+            Phase::HalfOpen { until, pause } if until <= now => {
+                state.phase = Phase::HalfOpen { until: now + OVERDUE, pause };
+                Ok(leave(true))
+            }
             Phase::Open { until, .. } => Err(state.refuse(now, until - now)),
-            Phase::HalfOpen { .. } => Err(state.refuse(now, PROBE)),
+            Phase::HalfOpen { until, .. } => Err(state.refuse(now, PROBE.min(until - now))),
         }
     }
 
@@ -141,7 +148,7 @@ impl Breaker {
                 self.metrics.breaker_transitions.of(BreakerState::Open).add(1);
                 Some(Change::Opened { failures: state.row, lasted, pause })
             }
-            Phase::HalfOpen { pause } if is_probe => {
+            Phase::HalfOpen { pause, .. } if is_probe => {
                 let pause = (pause * 2).min(LONGEST_PAUSE.max(self.limits.pause));
                 state.phase = Phase::Open { until: now + pause, pause };
                 self.metrics.breaker_transitions.of(BreakerState::Open).add(1);
@@ -191,7 +198,7 @@ impl Drop for Leave {
         // Cancelled, or it failed before it reached the store: nothing was learnt, so another may try at once.
         if self.is_probe {
             let mut state = self.breaker.state.lock();
-            if let Phase::HalfOpen { pause } = state.phase {
+            if let Phase::HalfOpen { pause, .. } = state.phase {
                 state.phase = Phase::Open { until: Instant::now(), pause };
             }
         }
@@ -282,6 +289,19 @@ mod tests {
         assert_eq!(count(BreakerState::Open), 2);
         assert_eq!(count(BreakerState::HalfOpen), 3);
         assert_eq!(count(BreakerState::Closed), 1);
+    }
+
+    #[test]
+    fn a_probe_that_takes_long_keeps_nobody_else_from_trying() {
+        let (breaker, _) = breaker();
+        let now = open(&breaker, Instant::now()) + secs(1);
+        let slow = breaker.enter(now).unwrap();
+        assert!(breaker.enter(now + OVERDUE / 2).is_err());
+        let second = breaker.enter(now + OVERDUE).expect("the first is overdue");
+        assert!(breaker.enter(now + OVERDUE).is_err(), "one more, not all");
+        assert!(second.alive(now + OVERDUE).is_some());
+        assert_eq!(slow.failing(now + OVERDUE, &down()), None);
+        assert!(breaker.enter(now + OVERDUE).is_ok(), "what was late does not open it again");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::{
     S3Store,
     errors::{self, Action, Reply},
     exchange::Exchange,
+    probe::refuses,
 };
 use crate::{
     error::{Code, Error, Result},
@@ -96,7 +97,9 @@ impl S3Store {
             Err(e) => return Err(e),
         };
         let mut deleted = self.delete_if(key, etag.as_deref()).await;
-        if etag.is_some() && deleted.as_ref().is_err_and(|e| matches!(e.http_status(), 400 | 501)) {
+        // Amazon knows it: what it refuses is something else, and no reason to delete what may be another object.
+        let may_lack = etag.is_some() && !self.connection.is_amazon();
+        if may_lack && deleted.as_ref().is_err_and(refuses) {
             deleted = self.delete_if(key, None).await;
         }
         match deleted {

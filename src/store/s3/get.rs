@@ -26,7 +26,10 @@ use std::{
     future::poll_fn,
     ops::Range,
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -170,6 +173,7 @@ impl S3Store {
         if len.is_some_and(|len| len != sent.end - sent.start) {
             return Err(odd("says two lengths".into()));
         }
+        let tag = output.e_tag().map(Arc::from);
         let body = Arrival {
             body: output.body.into_inner(),
             rest: Bytes::new(),
@@ -182,7 +186,7 @@ impl S3Store {
             limit: self.options.attempt_timeout,
             permit: Some(permit),
         };
-        Ok(Get { object_len, range: wanted, body: body.into_stream() })
+        Ok(Get { object_len, range: wanted, tag, body: body.into_stream() })
     }
 
     /// See [`ObjectStore::head`](crate::store::ObjectStore::head).
@@ -284,7 +288,7 @@ fn refuses_suffixes(error: &Error) -> bool {
 }
 
 fn empty() -> Get {
-    Get { object_len: 0, range: 0..0, body: stream::empty().boxed() }
+    Get { object_len: 0, range: 0..0, tag: None, body: stream::empty().boxed() }
 }
 
 /// µs since 1970, in whole seconds: a HEAD tells no more, and a listing must say the same.

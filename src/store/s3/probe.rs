@@ -229,7 +229,7 @@ impl S3Store {
 
 /// Whether a store says that it does not know this kind of request. Stores that know no trailers see a payload
 /// whose SHA-256 is not what the header says; very old ones see a signature that is wrong.
-fn refuses(error: &Error) -> bool {
+pub(super) fn refuses(error: &Error) -> bool {
     match error.service_code() {
         "SignatureDoesNotMatch" | "XAmzContentSHA256Mismatch" => true,
         "ExpiredToken" | "InvalidToken" | "AuthorizationHeaderMalformed" | "RequestTimeout" => false,

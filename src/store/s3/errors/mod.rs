@@ -58,8 +58,7 @@ impl Action {
 
     /// Whether it changes nothing.
     pub(super) fn reads(self) -> bool {
-        self.reads_object()
-            || matches!(self, Action::List | Action::Rules | Action::Uploads | Action::Parts)
+        self.reads_object() || matches!(self, Action::List | Action::Rules | Action::Uploads | Action::Parts)
     }
 
     /// Whether nothing there is an answer.

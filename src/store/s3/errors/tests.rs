@@ -211,3 +211,27 @@ fn the_wish_to_wait_is_kept_where_a_retry_can_help() {
     assert_eq!(after(503, ""), wait);
     assert_eq!(after(403, "AccessDenied"), None);
 }
+
+#[test]
+fn what_no_time_puts_right_on_the_way_is_not_tried_again() {
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use rustls::{CertificateError, Error as Tls, InvalidMessage};
+    use std::io;
+    type Failed = SdkError<aws_sdk_s3::operation::head_object::HeadObjectError, HttpResponse>;
+    let certificate = |why| io::Error::other(Tls::InvalidCertificate(why));
+    for (cause, retryable, remedy) in [
+        (certificate(CertificateError::UnknownIssuer), false, "s3.ca.file"),
+        (certificate(CertificateError::Expired), false, "its dates"),
+        (certificate(CertificateError::NotValidForName), false, "its names"),
+        (io::Error::other(Tls::InvalidMessage(InvalidMessage::InvalidContentType)), false, "TLS"),
+        (io::Error::other("dns error: failed to lookup address information"), true, "name server"),
+        (io::ErrorKind::ConnectionRefused.into(), true, "is the service up"),
+        (io::ErrorKind::ConnectionReset.into(), true, "network"),
+    ] {
+        let text = cause.to_string();
+        let error: Failed = SdkError::dispatch_failure(ConnectorError::io(cause.into()));
+        let error = from_sdk(Action::Head, &AT, error);
+        assert_eq!((error.code(), error.retryable()), (Code::Unavailable, retryable), "{text}");
+        assert!(error.message().contains(remedy), "{error}");
+    }
+}

@@ -42,9 +42,8 @@ where
         let remedy = "set s3.access.key and s3.secret.key, a profile, or the environment of the AWS SDKs";
         return Error::new(Code::Unauthenticated, format!("{cannot}: no credentials: {cause}; {remedy}"));
     }
-    let (code, remedy) = why(error, &cause);
-    let remedy = if remedy.is_empty() { String::new() } else { format!("; {remedy}") };
-    Error::new(code, format!("{cannot}: {cause}{remedy}"))
+    let (code, passes, remedy) = why(error, &cause);
+    Error::new(code, format!("{cannot}: {cause}; {remedy}")).with_retryable(passes)
 }
 
 /// The error where an answer began and cannot be used.
@@ -76,50 +75,41 @@ pub(in crate::store::s3) fn broken_body(
     Error::new(Code::Unavailable, what)
 }
 
-fn why<E>(error: &SdkError<E, HttpResponse>, cause: &str) -> (Code, &'static str)
+/// The code, whether time alone can help, and what to do.
+fn why<E>(error: &SdkError<E, HttpResponse>, cause: &str) -> (Code, bool, &'static str)
 where
     E: StdError + 'static,
 {
     let lower = cause.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    let passes = |remedy| (Code::Unavailable, true, remedy);
+    let stays = |remedy| (Code::Unavailable, false, remedy);
     let kind = find::<std::io::Error>(error).map(std::io::Error::kind);
     let timed_out = matches!(error, SdkError::TimeoutError(_))
         || find::<ConnectorError>(error).is_some_and(ConnectorError::is_timeout);
     if has(&["proxy authorization required"]) {
-        (Code::InvalidConfig, PROXY_PASSWORD)
+        (Code::InvalidConfig, false, PROXY_PASSWORD)
     } else if has(&["proxy", "tunnel"]) {
-        (Code::Unavailable, "look at s3.proxy and at the proxy's log")
+        passes("look at s3.proxy and at the proxy's log")
     } else if has(&["unknownissuer", "unknown issuer", "selfsigned", "self-signed", "caused by othererror"]) {
-        (
-            Code::Unavailable,
+        stays(
             "the service's certificate is signed by nobody that this machine trusts; name the signer's certificate in s3.ca.file",
         )
     } else if has(&["certificate"]) {
-        (
-            Code::Unavailable,
-            "look at the service's certificate: its names, its dates, and this machine's clock",
-        )
+        stays("look at the service's certificate: its names, its dates, and this machine's clock")
     } else if has(&["invalidcontenttype", "corrupt message", "wrong version number"]) {
-        (
-            Code::Unavailable,
-            "the service does not speak TLS at this port; write http:// in the endpoint, or another port",
-        )
+        stays("the service does not speak TLS at this port; write http:// in the endpoint, or another port")
     } else if has(&["dns error", "failed to lookup", "name or service not known", "name resolution"]) {
-        (
-            Code::Unavailable,
-            "the host is not known; look at s3.endpoint, s3.region, s3.style and at the name server",
-        )
+        // A name server may be away for a moment; the limits of retries end what stays so.
+        passes("the host is not known; look at s3.endpoint, s3.region, s3.style and at the name server")
     } else if kind == Some(ErrorKind::ConnectionRefused) || has(&["connection refused"]) {
-        (
-            Code::Unavailable,
-            "nothing listens there; is the service up, and are host and port of s3.endpoint right?",
-        )
+        passes("nothing listens there; is the service up, and are host and port of s3.endpoint right?")
     } else if timed_out {
-        (Code::Unavailable, "no answer in time; look at the network, a firewall, and s3.timeout.connect")
+        passes("no answer in time; look at the network, a firewall, and s3.timeout.connect")
     } else if matches!(error, SdkError::ConstructionFailure(_)) {
-        (Code::InvalidConfig, "the request could not be made; look at the settings of s3")
+        (Code::InvalidConfig, false, "the request could not be made; look at the settings of s3")
     } else {
-        (Code::Unavailable, "look at the network and the service")
+        passes("look at the network and the service")
     }
 }
 

@@ -1,0 +1,131 @@
+//! Whole offloads to a service of S3 that answers badly: how they end, and when.
+
+use bytes::Bytes;
+use seglift::{
+    Code, Driver, Error,
+    codec::Codec,
+    config::Config,
+    engine::{Call, Engine, EngineOptions},
+    logging::Level,
+    writer::{Receipt, Segment, Source},
+};
+use std::time::{Duration, Instant};
+
+#[allow(dead_code)] // What this binary does not order, another does.
+#[path = "s3_support/fake.rs"]
+mod fake;
+
+use fake::{Fake, Kind, Manners, Reply};
+
+fn driver(fake: &Fake, settings: &[(&str, &str)]) -> Driver {
+    let engine = Engine::new(EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
+    let mut config = Config::new();
+    let endpoint = fake.endpoint();
+    let usual = [
+        ("s3.endpoint", endpoint.as_str()),
+        ("s3.access.key", "access"),
+        ("s3.secret.key", "secret"),
+        ("upload.part.size", "5MiB"),
+    ];
+    for (key, value) in usual.iter().chain(settings) {
+        config.set(key, value).unwrap();
+    }
+    Driver::open(&engine, "s3://bucket/tier", &config).unwrap()
+}
+
+/// Bytes that are not all the same.
+fn content(len: usize) -> Bytes {
+    (0..len).map(|i| (i % 251) as u8).collect()
+}
+
+fn offload(driver: &Driver, len: usize, deadline: Duration) -> Result<Receipt, Error> {
+    let segment = Segment { codec: Some(Codec::None), ..Segment::new("k", Source::Bytes(content(len))) };
+    driver.offload(segment, &Call { deadline: Some(deadline), ..Call::default() })
+}
+
+/// More than a part, with what stands behind it.
+const TWO_PARTS: usize = 6 << 20;
+const LONG: Duration = Duration::from_secs(20);
+
+#[test]
+fn an_upload_whose_key_was_freed_again_is_begun_anew_and_not_asked_about_until_the_deadline() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[]);
+    fake.order(Kind::Commit, Reply::Error(412, "PreconditionFailed"));
+    let started = Instant::now();
+    let receipt = offload(&driver, TWO_PARTS, LONG).unwrap();
+    assert!(!receipt.existed && started.elapsed() < LONG / 2, "{:?}", started.elapsed());
+    assert_eq!(fake.requests(Kind::Begin).len(), 2);
+    assert_eq!(fake.counts(), (1, 0));
+    assert_eq!(fake.object("/bucket/tier/k").unwrap()[..TWO_PARTS], content(TWO_PARTS));
+}
+
+#[test]
+fn a_taken_key_that_may_not_be_read_ends_the_offload_and_changes_nothing() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[]);
+    offload(&driver, 100, LONG).unwrap();
+    let there = fake.object("/bucket/tier/k").unwrap();
+    for len in [100, TWO_PARTS] {
+        fake.order(Kind::Get, Reply::Error(403, "AccessDenied"));
+        let gets = fake.requests(Kind::Get).len();
+        let error = offload(&driver, len, LONG).unwrap_err();
+        assert_eq!(error.code(), Code::NotFoundOrDenied, "{error}");
+        assert!(error.message().contains("the key is taken"), "{error}");
+        assert_eq!(fake.requests(Kind::Get).len(), gets + 1, "one look is enough");
+    }
+    assert!(fake.object("/bucket/tier/k").unwrap() == there);
+    assert_eq!(fake.counts(), (1, 0), "the upload was aborted");
+}
+
+#[test]
+fn a_store_that_overwrites_is_told_of_in_the_log_once() {
+    for (manners, lines) in
+        [(Manners::default(), 0), (Manners { ignores_condition: true, ..Manners::default() }, 1)]
+    {
+        let fake = Fake::start(manners);
+        let driver = driver(&fake, &[]);
+        for _ in 0..3 {
+            assert_eq!(offload(&driver, 100, LONG).unwrap().atomic_create, lines == 0);
+            driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+        }
+        let told: Vec<_> = std::iter::from_fn(|| driver.engine().log().poll())
+            .filter(|line| line.level == Level::Warn && line.message.contains("If-None-Match"))
+            .collect();
+        assert_eq!(told.len(), lines, "{told:?}");
+        assert!(
+            told.iter().all(|line| line.repeats == 0 && format!("{line:?}").contains("s3://bucket/tier"))
+        );
+    }
+}
+
+#[test]
+fn whichever_request_falls_silent_the_deadline_ends_the_offload() {
+    let deadline = Duration::from_secs(1);
+    for (silent, len, code) in [
+        (&[Kind::Put][..], 100, Code::OutcomeUnknown),
+        (&[Kind::Begin], TWO_PARTS, Code::TimedOut),
+        (&[Kind::Part], TWO_PARTS, Code::TimedOut),
+        (&[Kind::Part, Kind::Abort], TWO_PARTS, Code::TimedOut),
+        (&[Kind::Commit], TWO_PARTS, Code::OutcomeUnknown),
+    ] {
+        let fake = Fake::start(Manners::default());
+        let driver = driver(&fake, &[("s3.conditional.writes", "on"), ("s3.trailers", "on")]);
+        for &kind in silent {
+            (0..10).for_each(|_| fake.order(kind, Reply::Silence));
+        }
+        let started = Instant::now();
+        let error = offload(&driver, len, deadline).unwrap_err();
+        let took = started.elapsed();
+        assert_eq!(error.code(), code, "{silent:?}: {error}");
+        assert!((deadline..deadline + Duration::from_secs(2)).contains(&took), "{silent:?} took {took:?}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+    // Also while it asks what the store can do.
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[]);
+    fake.order(Kind::Put, Reply::Silence);
+    let started = Instant::now();
+    assert_eq!(offload(&driver, 100, deadline).unwrap_err().code(), Code::TimedOut);
+    assert!(started.elapsed() < deadline + Duration::from_secs(2));
+}
