@@ -12,6 +12,7 @@ use seglift::{
 };
 use std::sync::Arc;
 
+#[allow(dead_code, reason = "this program uses a part of it")]
 #[path = "s3_support/fake.rs"]
 mod fake;
 

@@ -438,6 +438,26 @@ fn requests_go_through_the_proxy_that_is_set_with_its_password() {
 }
 
 #[test]
+fn the_style_of_addresses_is_what_goes_over_the_wire() {
+    let machine = Machine::new();
+    // A proxy sees the whole address and looks no name up.
+    let proxy = Fake::start(|_, _| listing(&["k"], None));
+    let proxied = format!("s3.proxy={}", proxy.url());
+    for (style, address) in [
+        ("virtual", "http://bucket.s3.nowhere.invalid:9000/?"),
+        ("path", "http://s3.nowhere.invalid:9000/bucket/?"),
+        ("auto", "http://s3.nowhere.invalid:9000/bucket/?"),
+    ] {
+        let style = format!("s3.style={style}");
+        let ran = machine.list_at(&KEYS, &["s3.endpoint=http://s3.nowhere.invalid:9000", &proxied, &style]);
+        assert!(ran.ok, "{}", ran.text);
+        let asked = proxy.seen().pop().unwrap();
+        assert!(asked.target.starts_with(address), "{style}: {}", asked.target);
+        assert_eq!(address.split('/').nth(2), Some(asked.header("host")));
+    }
+}
+
+#[test]
 fn the_environments_proxy_counts_unless_its_exceptions_or_the_settings_say_no() {
     let machine = Machine::new();
     let proxy = Fake::start(|_, _| listing(&["k"], None));

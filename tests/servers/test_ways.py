@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -111,6 +112,24 @@ def _(folder):
         way = settings(proxy=f"http://127.0.0.1:{tunnels.server_port}")
         said = seglift("cat", to, "k", *way, environment=environment, status=2)
         assert "407" in said and "s3.proxy" in said and "tried" not in said, said
+
+
+@test("a machine that takes no connections is given up after the time for a connection")
+def _(folder):
+    with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+        deaf.bind(("127.0.0.1", 0))
+        # What waits to be accepted fills the queue; the kernel answers nobody else.
+        deaf.listen(0)
+        for waiting in [first, second]:
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        endpoint = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        environment = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_ENDPOINT_URL": endpoint}
+        way = [*settings(timeout_connect="300ms"), "--set", "retry.attempts=1"]
+        begun = time.monotonic()
+        said = seglift("ls", "s3://bucket", *way, environment=environment, status=7)
+        took = time.monotonic() - begun
+        assert 0.3 <= took < 5 and "s3.timeout.connect" in said, f"{took} s: {said}"
 
 
 @test("without any credentials every command says at once who was asked, and what to set")
