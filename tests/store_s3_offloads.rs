@@ -7,7 +7,9 @@ use seglift::{
     config::Config,
     engine::{Call, Engine, EngineOptions},
     logging::Level,
-    writer::{Receipt, Segment, Source},
+    metrics::Request,
+    object::Mode,
+    writer::{Finish, Receipt, Segment, Source, WriterOptions},
 };
 use std::time::{Duration, Instant};
 
@@ -120,6 +122,13 @@ fn whichever_request_falls_silent_the_deadline_ends_the_offload() {
         assert_eq!(error.code(), code, "{silent:?}: {error}");
         assert!((deadline..deadline + Duration::from_secs(2)).contains(&took), "{silent:?} took {took:?}");
         assert!(!error.message().contains("secret"), "{error}");
+        let request = match silent[0] {
+            Kind::Put => Request::Put,
+            Kind::Commit => Request::Commit,
+            _ => Request::Part,
+        };
+        let ended = driver.engine().metrics().store_requests.of(request);
+        assert!(ended.of(Code::Cancelled.into()).value() > 0, "{silent:?} is not counted as cut off");
     }
     // Also while it asks what the store can do.
     let fake = Fake::start(Manners::default());
@@ -128,4 +137,31 @@ fn whichever_request_falls_silent_the_deadline_ends_the_offload() {
     let started = Instant::now();
     assert_eq!(offload(&driver, 100, deadline).unwrap_err().code(), Code::TimedOut);
     assert!(started.elapsed() < deadline + Duration::from_secs(2));
+}
+
+#[test]
+fn a_commit_that_a_proxy_sends_twice_is_settled_by_looking() {
+    for conditional in ["on", "off"] {
+        let fake = Fake::start(Manners::default());
+        let driver = driver(&fake, &[("s3.conditional.writes", conditional), ("s3.trailers", "on")]);
+        fake.order(Kind::Commit, Reply::Twice);
+        // What was pushed cannot be sent again: an error would lose it, though it is there.
+        let options = WriterOptions {
+            key: "k".into(),
+            mode: Mode::Bytes,
+            codec: Some(Codec::None),
+            if_exists: Default::default(),
+            max_bytes: Some(64 << 20),
+            metadata: Default::default(),
+        };
+        let call = Call { deadline: Some(LONG), ..Call::default() };
+        let writer = driver.writer(options, &call, None).unwrap();
+        writer.write(&content(TWO_PARTS), &call).unwrap();
+        let receipt = writer.commit(Finish::default(), &call).unwrap();
+        assert_eq!((receipt.existed, receipt.segment_bytes), (false, TWO_PARTS as u64), "{conditional}");
+        assert_eq!(fake.requests(Kind::Commit).len(), 1, "{conditional}");
+        fake.order(Kind::Put, Reply::Twice);
+        driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+        assert!(!offload(&driver, 100, LONG).unwrap().existed, "{conditional}");
+    }
 }

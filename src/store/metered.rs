@@ -8,7 +8,7 @@ use super::{
     ObjectStore, Removal, Unfinished, Upload, UploadInfo, UploadMark, UploadPage,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     metrics::{Direction, Metrics, Outcome, Request},
 };
 use bytes::Bytes;
@@ -33,7 +33,7 @@ impl MeteredStore {
     }
 }
 
-/// A request under way; counted when it ends, also by being dropped.
+/// A request under way; counted when it ends, also by being dropped, which is no success.
 struct Counted {
     metrics: Arc<Metrics>,
     request: Request,
@@ -43,17 +43,21 @@ struct Counted {
 
 impl Counted {
     fn new(metrics: &Arc<Metrics>, request: Request) -> Counted {
-        Counted { metrics: metrics.clone(), request, started: Instant::now(), outcome: Outcome::OK }
+        Counted {
+            metrics: metrics.clone(),
+            request,
+            started: Instant::now(),
+            outcome: Code::Cancelled.into(),
+        }
     }
 
     fn end_as(mut self, error: Option<&Error>) {
-        self.fail(error);
+        self.is(error);
     }
 
-    fn fail(&mut self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.outcome = Outcome::from(error.code());
-        }
+    /// How it ended, or how it stands while its body is read: who has enough of a body may drop it.
+    fn is(&mut self, error: Option<&Error>) {
+        self.outcome = error.map_or(Outcome::OK, |error| error.code().into());
     }
 }
 
@@ -78,7 +82,7 @@ impl Stream for CountedBody {
             Poll::Ready(Some(Ok(piece))) => {
                 self.counted.metrics.store_bytes.of(Direction::Down).add(piece.len() as u64);
             }
-            Poll::Ready(Some(Err(e))) => self.counted.fail(Some(e)),
+            Poll::Ready(Some(Err(e))) => self.counted.is(Some(e)),
             Poll::Ready(None) | Poll::Pending => {}
         }
         polled
@@ -125,9 +129,12 @@ impl ObjectStore for MeteredStore {
         Box::pin(async move {
             let mut counted = Counted::new(&self.metrics, Request::Get);
             match self.inner.get(key, range).await {
-                Ok(get) => Ok(Get { body: Box::pin(CountedBody { inner: get.body, counted }), ..get }),
+                Ok(get) => {
+                    counted.is(None);
+                    Ok(Get { body: Box::pin(CountedBody { inner: get.body, counted }), ..get })
+                }
                 Err(e) => {
-                    counted.fail(Some(&e));
+                    counted.end_as(Some(&e));
                     Err(e)
                 }
             }

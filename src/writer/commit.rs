@@ -4,7 +4,7 @@
 //!            send the commit
 //!   Done ──────────► committed
 //!   Exists ────────► look: ours ► committed   same content ► success, existed   other ► ALREADY_EXISTS
-//!   NotDone ───────► first answer: not committed (the upload gone: begun again).  After an unknown one: as that
+//!   NotDone ───────► first answer: not committed (the upload gone: look, begun again).  After an unknown one: as that
 //!   Unknown ───────► look: ours ► committed   other ► as above   nothing ► send it again
 //!   no answer within the stall limit ► as unknown
 //!   deadline ──────► OUTCOME_UNKNOWN
@@ -149,6 +149,10 @@ impl Commitment<'_> {
             match answer {
                 Commit::Done if self.store.capabilities().atomic_create => return Ok(Settled::Committed),
                 Commit::NotDone(e) if uncertain.is_none() => {
+                    // So a store answers, too, where something on the way has sent our commit twice.
+                    if e.code() == Code::NotFound && self.is_ours(op).await {
+                        return Ok(Settled::Committed);
+                    }
                     return Err(match pending {
                         Pending::Upload(_) => Ended::of_upload(e),
                         Pending::Put(_) => e.into(),
@@ -238,6 +242,13 @@ impl Commitment<'_> {
                     .or_else(|e| Ok(Commit::Unknown(e)))
             }
         }
+    }
+
+    /// Whether a look shows our object.
+    async fn is_ours(&self, op: &Op) -> bool {
+        op.stage("settle");
+        let looked = op.guard_uncancelled(look(self.store, self.key)).await;
+        looked.is_ok_and(|there| there.is_some_and(|there| there.id() == self.id))
     }
 
     /// There is an object under the key: ours, one with the same content as far as was asked, or another.

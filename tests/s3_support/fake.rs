@@ -70,6 +70,8 @@ pub enum Reply {
     Cut(usize),
     /// It is done, and the connection is closed without an answer.
     Lost,
+    /// Something on the way sends it twice, and the second answer comes back.
+    Twice,
     /// It is read and nothing happens any more.
     Silence,
     /// It is done and answered as it should, but with this header less.
@@ -219,6 +221,10 @@ impl Fake {
                 self.done(&request);
                 return None;
             }
+            Some(Reply::Twice) => {
+                self.done(&request);
+                self.done(&request)
+            }
             Some(Reply::Silence) => {
                 // Until the client gives up.
                 let _ = reader.read(&mut [0]);
@@ -305,8 +311,18 @@ impl Fake {
             }
             Kind::Get => match state.objects.get(&request.path) {
                 Some(object) => {
-                    let range = format!("bytes 0-{}/{}", object.len().max(1) - 1, object.len());
-                    Answer { status: 206, headers: vec![("content-range", range)], body: object.clone() }
+                    let (asked, len) = (request.header("range"), object.len());
+                    let numbers = asked.strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+                    let (from, to) = match numbers {
+                        Some(("", last)) => (len.saturating_sub(last.parse().unwrap()), len),
+                        Some((from, to)) => {
+                            (from.parse().unwrap(), len.min(to.parse::<usize>().unwrap() + 1))
+                        }
+                        None => (0, len),
+                    };
+                    let range = format!("bytes {from}-{}/{len}", to.max(1) - 1);
+                    let body = object[from..to].to_vec();
+                    Answer { status: 206, headers: vec![("content-range", range)], body }
                 }
                 None => error(404, "NoSuchKey"),
             },

@@ -82,9 +82,9 @@ pub(super) enum Health {
     Silent,
 }
 
-/// What an error code says about the store's health.
-pub(super) const fn health(code: Code) -> Health {
-    match code {
+/// What an error says about the store's health.
+pub(super) fn health(error: &Error) -> Health {
+    match error.code() {
         Code::Unavailable | Code::TimedOut => Health::Failing,
         Code::NotFound
         | Code::NotFoundOrDenied
@@ -95,6 +95,8 @@ pub(super) const fn health(code: Code) -> Health {
         | Code::Throttled
         | Code::NoSpace
         | Code::Busy => Health::Alive,
+        // Whatever it refuses, it is there.
+        _ if error.http_status() != 0 => Health::Alive,
         _ => Health::Silent,
     }
 }
@@ -174,11 +176,16 @@ mod tests {
     #[test]
     fn what_opens_the_breaker_is_tried_again_and_a_throttled_store_is_alive() {
         for &code in Code::ALL {
-            if health(code) == Health::Failing {
+            if health(&Error::new(code, "")) == Health::Failing {
                 assert_eq!(row(Operation::Get, code), Verdict::Again, "{code}");
             }
         }
-        assert_eq!(health(Code::Throttled), Health::Alive);
-        assert_eq!(health(Code::SourceFailed), Health::Silent);
+        assert_eq!(health(&Error::new(Code::Throttled, "")), Health::Alive);
+        assert_eq!(health(&Error::new(Code::SourceFailed, "")), Health::Silent);
+        let keyless = Error::new(Code::Unauthenticated, "no credentials");
+        assert_eq!(health(&keyless), Health::Silent);
+        assert_eq!(health(&keyless.with_service(403, "InvalidAccessKeyId", "", "")), Health::Alive);
+        let down = Error::new(Code::Unavailable, "").with_service(503, "ServiceUnavailable", "", "");
+        assert_eq!(health(&down), Health::Failing);
     }
 }

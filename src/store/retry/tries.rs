@@ -105,8 +105,7 @@ impl Tries {
 
     /// As [`failed`](Tries::failed) without a leave: an answer that began well and broke off later.
     pub async fn broke(&mut self, error: Error) -> Result<()> {
-        if let (Health::Failing, Ok(leave)) =
-            (health(error.code()), self.core.health.breaker.enter(Instant::now()))
+        if let (Health::Failing, Ok(leave)) = (health(&error), self.core.health.breaker.enter(Instant::now()))
         {
             self.core.tell(leave.failing(Instant::now(), &error));
         }
@@ -115,7 +114,7 @@ impl Tries {
 
     fn learn(&self, leave: Leave, error: &Error) {
         let now = Instant::now();
-        match health(error.code()) {
+        match health(error) {
             Health::Alive => self.core.tell(leave.alive(now)),
             Health::Failing => self.core.tell(leave.failing(now, error)),
             Health::Silent => drop(leave),
