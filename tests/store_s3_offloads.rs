@@ -13,7 +13,6 @@ use seglift::{
 };
 use std::time::{Duration, Instant};
 
-#[allow(dead_code)] // What this binary does not order, another does.
 #[path = "s3_support/fake.rs"]
 mod fake;
 
