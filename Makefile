@@ -74,9 +74,9 @@ lint:
 bless:
 	SEGLIFT_BLESS=1 $(CARGO) test --release --locked $(FEATURES) --tests
 
-## bench: what a GiB costs, in CPU seconds; never a test
+## bench: what a GiB costs on file:// and s3://, in CPU seconds; never a test
 bench:
-	$(CARGO) bench --profile release --locked --bench core
+	$(CARGO) bench --profile release --locked --bench core --bench s3
 
 ## install: library, header, loader, command, pkg-config and CMake files into DESTDIR and PREFIX
 install:

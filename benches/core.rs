@@ -4,6 +4,8 @@
 //! whole process are comparable from machine to machine, wall time hardly is. The store is `file://` in a temporary
 //! folder without `fsync`, so that the disk does not count.
 
+mod support;
+
 use seglift::{
     Driver,
     codec::Codec,
@@ -12,46 +14,10 @@ use seglift::{
     reader::SegmentRef,
     writer::{Segment, Source},
 };
-use std::{
-    fs,
-    io::Write,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
+use support::{MIB, median, source, table, timed};
 
-const MIB: usize = 1 << 20;
 const SEGMENT: usize = 256 * MIB;
-const GIB: f64 = (1u64 << 30) as f64;
-
-/// CPU time of this process, user and system, in seconds; 10 ms exact.
-fn cpu() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").expect("this benchmark reads /proc");
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: Vec<f64> =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse().ok()).collect();
-    ticks.iter().sum::<f64>() / 100.0
-}
-
-/// Lines such as brokers carry: they compress about fourfold.
-fn source(path: &Path) {
-    let mut out = std::io::BufWriter::new(fs::File::create(path).expect("a file in the temporary folder"));
-    let (mut written, mut n, mut state) = (0, 0u64, 1u64);
-    while written < SEGMENT {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let line = format!(
-            "{{\"id\":{n},\"user\":\"u{:06}\",\"amount\":{}.{:02},\"state\":\"{}\",\"trace\":\"{:016x}\"}}\n",
-            state >> 44,
-            state >> 52,
-            (state >> 40) % 100,
-            ["new", "paid", "sent", "done"][(state >> 60) as usize % 4],
-            state
-        );
-        let line = &line.as_bytes()[..line.len().min(SEGMENT - written)];
-        out.write_all(line).expect("room for 256 MiB");
-        written += line.len();
-        n += 1;
-    }
-}
 
 struct Bench {
     driver: Driver,
@@ -87,23 +53,11 @@ impl Bench {
     }
 }
 
-fn timed(figures: &mut Vec<(f64, f64)>, bytes: usize, work: impl FnOnce()) {
-    let (started, before) = (Instant::now(), cpu());
-    work();
-    let gib = bytes as f64 / GIB;
-    figures.push(((cpu() - before) / gib, started.elapsed().as_secs_f64() / gib));
-}
-
-fn median(mut of: Vec<f64>) -> f64 {
-    of.sort_by(f64::total_cmp);
-    of[of.len() / 2]
-}
-
 fn main() {
-    let rounds = std::env::var("ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(5);
+    let rounds = support::rounds(5);
     let dir = tempfile::tempdir().expect("a temporary folder");
     let path = dir.path().join("segment.log");
-    source(&path);
+    source(&path, SEGMENT);
     let engine = Engine::new(EngineOptions::default()).expect("an engine");
     let mut config = Config::new();
     config.set("file.fsync", "false").expect("a setting");
@@ -138,11 +92,7 @@ fn main() {
             figures.iter_mut().zip(now).for_each(|(all, now)| all.extend(now));
         }
     }
-    println!("{:<36} {:>12} {:>10}", format!("median of {rounds} rounds"), "CPU s/GiB", "s/GiB");
-    for (name, figures) in names.iter().zip(figures) {
-        let (cpu, wall) = figures.into_iter().unzip();
-        println!("{name:<36} {:>12.2} {:>10.2}", median(cpu), median(wall));
-    }
+    table(rounds, &names, figures);
 
     bench.round = rounds + 1;
     let r = bench.offload(Codec::Zstd);
@@ -156,6 +106,6 @@ fn main() {
             }
             laps.push(started.elapsed().as_secs_f64() / 10_000.0 * 1e9);
         }
-        println!("{name:<36} {:>9.0} ns", median(laps));
+        println!("{name:<44} {:>9.0} ns", median(laps));
     }
 }

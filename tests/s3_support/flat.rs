@@ -35,6 +35,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Stored {
     bytes: Bytes,
+    /// Of `bytes`; kept, so that a small read of a large object is as cheap as it looks.
+    e_tag: ETag,
     at: SystemTime,
     metadata: Option<Metadata>,
     sse: Option<ServerSideEncryption>,
@@ -112,7 +114,9 @@ impl Flat {
 
     /// An object that somebody else made.
     pub fn plant(&self, key: &str, bytes: impl Into<Bytes>) {
-        let stored = Stored { bytes: bytes.into(), at: SystemTime::now(), metadata: None, sse: None };
+        let bytes = bytes.into();
+        let e_tag = etag(&bytes);
+        let stored = Stored { bytes, e_tag, at: SystemTime::now(), metadata: None, sse: None };
         self.0.objects.lock().insert(key.into(), stored);
     }
 
@@ -169,7 +173,7 @@ impl S3 for Flat {
             body: Some(Body::from(bytes).into()),
             content_range,
             last_modified: Some(stored.at.into()),
-            e_tag: Some(etag(&stored.bytes)),
+            e_tag: Some(stored.e_tag),
             metadata: stored.metadata,
             server_side_encryption: stored.sse,
             ..Default::default()
@@ -181,7 +185,7 @@ impl S3 for Flat {
         Ok(S3Response::new(HeadObjectOutput {
             content_length: Some(stored.bytes.len() as i64),
             last_modified: Some(stored.at.into()),
-            e_tag: Some(etag(&stored.bytes)),
+            e_tag: Some(stored.e_tag),
             metadata: stored.metadata,
             server_side_encryption: stored.sse,
             ..Default::default()
@@ -194,7 +198,13 @@ impl S3 for Flat {
         let bytes = received(input.body, input.checksum_crc32c, req.trailing_headers).await?;
         let (e_tag, checksum) = (etag(&bytes), crc32c(&bytes));
         let sse = input.server_side_encryption;
-        let stored = Stored { bytes, at: SystemTime::now(), metadata: input.metadata, sse: sse.clone() };
+        let stored = Stored {
+            bytes,
+            e_tag: e_tag.clone(),
+            at: SystemTime::now(),
+            metadata: input.metadata,
+            sse: sse.clone(),
+        };
         self.create(input.key, stored, input.if_none_match.as_ref())?;
         Ok(S3Response::new(PutObjectOutput {
             e_tag: Some(e_tag),
@@ -242,7 +252,7 @@ impl S3 for Flat {
                 key: Some(key.clone()),
                 size: Some(stored.bytes.len() as i64),
                 last_modified: Some(stored.at.into()),
-                e_tag: Some(etag(&stored.bytes)),
+                e_tag: Some(stored.e_tag.clone()),
                 ..Default::default()
             })
             .collect();
@@ -324,6 +334,7 @@ impl S3 for Flat {
         let e_tag = etag(&bytes);
         let stored = Stored {
             bytes: bytes.into(),
+            e_tag: e_tag.clone(),
             at: SystemTime::now(),
             metadata: upload.metadata.clone(),
             sse: upload.sse.clone(),
