@@ -10,7 +10,9 @@ fn abandoned(place: &Place) -> String {
     let mut child = place.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.as_mut().unwrap().write_all(&log(1 << 20)).unwrap();
     for _ in 0..1000 {
-        if !place.files("tier").is_empty() {
+        let begun =
+            |name: &String| fs::metadata(place.path("tier").join(name)).is_ok_and(|file| file.len() > 0);
+        if place.files("tier").iter().any(begun) {
             break;
         }
         thread::sleep(Duration::from_millis(10));

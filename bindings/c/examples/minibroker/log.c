@@ -290,7 +290,8 @@ void log_recover(struct log *log) {
         if (segment->fd < 0 && !segment->tier.committed && !segment->expiring)
             die("the segment at %" PRId64 " is neither in %s nor in the tier; restore its file", segment->base,
                 log->dir);
-        if (i > 0 && log->segments[i - 1]->next != segment->base)
+        /* Retention takes several at a time, and an older one may be the last to go. */
+        if (i > 0 && !log->segments[i - 1]->expiring && log->segments[i - 1]->next != segment->base)
             die("%s has a hole: one segment ends before %" PRId64 ", the next begins at %" PRId64, log->dir,
                 log->segments[i - 1]->next, segment->base);
     }
