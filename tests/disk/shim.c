@@ -3,7 +3,8 @@
  *   SHIM='CALL#WHEN:FAULT@PATH[;…]'  SHIM_TRACE=FILE  LD_PRELOAD=shim.so PROGRAM
  *
  *   CALL   open mkdir read write sync link rename unlink truncate allocate times stat list lock; see `calls`
- *   WHEN   3: the third such call on PATH or below it. 3+: that one and all later ones. *: all
+ *   WHEN   3: the third such call on PATH or below it. 3-9: the third to the ninth. 3+: the third and all later ones.
+ *          0: none, they are only counted
  *   FAULT  the name of an errno (ENOSPC); `late` in front of it: the call is made, then its answer is lost;
  *          `short`: only half of the bytes are read or written
  *
@@ -17,6 +18,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -80,8 +82,8 @@ static const struct { const char *name; int number; } errnos[] = {
 #define RULES 16
 static struct rule {
   char call[16], path[1024];
-  long first;
-  int later, late, is_short, error; /* later: also every call after `first` */
+  long first, last;
+  int late, is_short, error;
   const char *fault;
   long count;
 } rules[RULES];
@@ -100,9 +102,11 @@ static void parse(char *text) {
     if (rule_count > RULES) wrong("too many rules");
     if (sscanf(part, "%15[^#]#%15[^:]:%23[^@]@%1023[^;]", rule->call, when, fault, rule->path) != 4)
       wrong("a rule is CALL#WHEN:FAULT@PATH");
-    rule->later = when[0] == '*' || strchr(when, '+') != NULL;
-    rule->first = when[0] == '*' ? 1 : atol(when);
-    if (rule->first < 1) wrong("calls are counted from 1");
+    char *rest;
+    rule->first = rule->last = strtol(when, &rest, 10);
+    if (rest[0] == '-') rule->last = atol(rest + 1);
+    if (rest[0] == '+') rule->last = LONG_MAX;
+    if (rest == when || rule->last < rule->first) wrong("WHEN is 3, 3-9, 3+ or 0");
     rule->fault = strdup(fault);
     rule->is_short = strcmp(fault, "short") == 0;
     rule->late = strncmp(fault, "late", 4) == 0;
@@ -175,7 +179,7 @@ static long answer(const struct call *call, long *a) {
     if (strcmp(rule->call, call->name) != 0 || !is_below(path, rule->path)) continue;
     n = __atomic_add_fetch(&rule->count, 1, __ATOMIC_SEQ_CST);
     hit = rule;
-    fails = n == rule->first || (n > rule->first && rule->later);
+    fails = rule->first <= n && n <= rule->last;
     len = snprintf(line, sizeof line, "%s#%ld %s %s%s%s\n", call->name, n, fails ? rule->fault : "ok", path,
                    second[0] != 0 ? " " : "", second);
     if (trace >= 0) make(SYS_write, (long[]){trace, (long)line, len, 0, 0});
