@@ -190,7 +190,7 @@ fn a_lost_upload_whose_object_cannot_be_looked_for_is_unknown() {
     let call = Call { deadline: Some(LONG), ..Call::default() };
     for look in [403, 200] {
         let fake = Fake::start(Manners::default());
-        let driver = driver(&fake, &[]);
+        let driver = driver(&fake, &[("s3.conditional.writes", "on"), ("s3.trailers", "on")]);
         let writer = pushed(&driver, &call);
         fake.order(Kind::Commit, Reply::Error(404, "NoSuchUpload"));
         if look == 403 {
