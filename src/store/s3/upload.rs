@@ -188,9 +188,8 @@ impl S3Upload {
             .body(bytes);
         let request = self.attributes.on_part(request).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
-        let permit = self.connection.permit(Action::Part).await?;
         let loose = Loose::new(&self.loose);
-        let answer = sending.guard(self.limit, permit, request.send()).await;
+        let answer = sending.guard(self.limit, request.send()).await;
         if answer.as_ref().is_some_and(answered) {
             loose.tied();
         }
@@ -245,11 +244,6 @@ impl S3Upload {
     async fn send_commit(&self) -> Commit {
         let client = match self.connection.client().await {
             Ok(client) => client,
-            Err(e) => return Commit::NotDone(e),
-        };
-        // Before the stage changes: who waits in line has sent nothing.
-        let _permit = match self.connection.permit(Action::Commit).await {
-            Ok(permit) => permit,
             Err(e) => return Commit::NotDone(e),
         };
         let (parts, again) = match self.start_commit() {
@@ -314,7 +308,6 @@ impl S3Upload {
     async fn abort_once(&self) -> Result<bool> {
         let request = self.connection.client().await?.abort_multipart_upload();
         let request = request.bucket(&self.bucket).key(&self.object_key).upload_id(&self.id);
-        let _permit = self.connection.permit(Action::Abort).await?;
         let exchange = Exchange::new(false);
         let request = request.customize().interceptor(exchange.clone());
         match exchange.guard(self.limit, request.send()).await {
