@@ -430,7 +430,9 @@ async fn delete(store: Arc<dyn ObjectStore>, op: Op, keys: Vec<String>) -> Resul
             Err(e) => results.push(Err(e)),
         }
     }
+    pause!(DeleteBefore);
     let deleted = op.guard(async { Ok(store.delete(&valid).await) }).await?;
+    pause!(DeleteAfter);
     for (place, result) in places.into_iter().zip(deleted) {
         results[place] = result;
     }

@@ -9,6 +9,7 @@ use std::{
 /// A room and those that it may use, from the bottom up.
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("pause", &[]),
     ("clock", &["error"]),
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),

@@ -97,8 +97,7 @@ impl Body for Watched {
         if left == 0 {
             drained.store(true, Ordering::Release);
         }
-        self.body
-            .open()
+        pause_within!(PutInside, self.body.open())
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
                     left = left.saturating_sub(piece.len() as u64);
@@ -219,7 +218,12 @@ impl Commitment<'_> {
     async fn send(&self, op: &Op, pending: &Pending, again: bool) -> Result<Commit, NotSent> {
         match pending {
             Pending::Put(body) => {
-                let put = self.store.put(self.key, self.info, body.clone());
+                pause!(PutBefore);
+                let put = async {
+                    let answer = self.store.put(self.key, self.info, body.clone()).await;
+                    pause!(PutAfter);
+                    answer
+                };
                 if again {
                     return op
                         .guard_uncancelled(async { Ok(put.await) })
@@ -237,9 +241,10 @@ impl Commitment<'_> {
                 if !again {
                     op.check().map_err(NotSent)?;
                 }
-                op.guard_uncancelled(async { Ok(upload.commit().await) })
-                    .await
-                    .or_else(|e| Ok(Commit::Unknown(e)))
+                pause!(CommitBefore);
+                let answer = op.guard_uncancelled(async { Ok(upload.commit().await) }).await;
+                pause!(CommitAfter);
+                answer.or_else(|e| Ok(Commit::Unknown(e)))
             }
         }
     }

@@ -99,7 +99,9 @@ impl Target {
             return Ok(Pending::Put(Watched::new(first.body)));
         }
         op.stage("begin upload");
+        pause!(BeginBefore);
         let upload = AbortOnDrop(Some(op.guard(self.store.begin(&self.key, &self.info)).await?));
+        pause!(BeginAfter);
         op.stage("send parts");
         let sending = send_parts(op, upload.get(), concurrency, first, parts);
         let sent = match op.kind() {
@@ -108,7 +110,10 @@ impl Target {
             _ => op.guard(sending).await,
         };
         match sent {
-            Ok(Ok(())) => Ok(Pending::Upload(upload.keep())),
+            Ok(Ok(())) => {
+                pause!(PartsLast);
+                Ok(Pending::Upload(upload.keep()))
+            }
             Ok(Err(ended)) => {
                 upload.abort().await;
                 Err(ended)
@@ -143,7 +148,10 @@ async fn send_parts(
         let last = item.last;
         running.push(Box::pin(async move {
             let _hold = item.hold;
-            op.guard(async { Ok(upload.put_part(item.number, item.offset, item.body).await) }).await
+            let sent =
+                op.guard(async { Ok(upload.put_part(item.number, item.offset, item.body).await) }).await;
+            pause!(PartsBetween);
+            sent
         }));
         while running.len() >= concurrency || last {
             match running.next().await {
@@ -216,7 +224,9 @@ impl AbortOnDrop {
         let upload = self.0.take()?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         Some(runtime.spawn(async move {
+            pause!(AbortBefore);
             let _ = tokio::time::timeout(ABORT, upload.abort()).await;
+            pause!(AbortAfter);
         }))
     }
 }

@@ -261,15 +261,21 @@ impl Drop for LocalUpload {
 /// The commit. Blocks.
 fn publish(shared: &Shared, file: &Temporary) -> End {
     let Shared { root, key, state } = shared;
-    let named = complete(&state.lock().parts, key, file).and_then(|()| name(root, key, file));
+    let named = complete(&state.lock().parts, key, file).and_then(|()| {
+        pause!(thread FileSynced);
+        name(root, key, file)
+    });
     // From here on the temporary name is of no use. One that cannot be removed is left to a reap: it is a
     // second name of a good object, or a file that nobody will ask for.
     let _ = file.discard();
     match named {
-        Ok(Named::Ours(chain)) => match root.sync_up(&chain) {
-            Ok(()) => End::Done,
-            Err(e) => End::Unknown(root.error(e, "make durable the folders of", key)),
-        },
+        Ok(Named::Ours(chain)) => {
+            pause!(thread FileUnlinked);
+            match root.sync_up(&chain) {
+                Ok(()) => End::Done,
+                Err(e) => End::Unknown(root.error(e, "make durable the folders of", key)),
+            }
+        }
         Ok(Named::Exists) => End::Exists,
         Ok(Named::Unknown(e)) => {
             // Takes empty folders only, so not our object if it is there.
@@ -312,7 +318,10 @@ fn name(root: &Root, key: &Key, file: &Temporary) -> Result<Named> {
         let chain = root.make_folders(key)?;
         let folder = root.last(&chain);
         let errno = match (root.calls.link)(root.last(&[]), &file.name, folder, name) {
-            Ok(()) => return Ok(Named::Ours(chain)),
+            Ok(()) => {
+                pause!(thread FileLinked);
+                return Ok(Named::Ours(chain));
+            }
             // No hard links here (FAT, some network and FUSE file systems), or none more of this file.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 match rustix::fs::renameat_with(

@@ -261,7 +261,10 @@ impl S3Upload {
         let request = self.attributes.on_commit(request).customize();
         let request = request.interceptor(exchange.clone()).interceptor(handed.clone());
         let limit = self.limit.max(COMMIT_TIME);
-        let error = match exchange.guard(limit, request.send()).await {
+        let error = match exchange
+            .guard(limit, pause_during!(CommitInside, handed.get(), request.send()))
+            .await
+        {
             // Services begin with a 200 and may break off behind it.
             Some(Ok(output)) if exchange.well_formed() && output.e_tag().is_some() => {
                 return self.end_commit(Stage::Done, Commit::Done);
