@@ -148,6 +148,7 @@ impl Context {
             id,
             if_exists,
             tail,
+            patience: self.settings.retry_time_max,
         };
         match commitment.settle(op, &pending).await {
             Ok(Settled::Committed) => {

@@ -27,7 +27,13 @@ use futures_util::{Stream, StreamExt};
 use pace::Pace;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Release},
+        },
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -239,7 +245,8 @@ impl ObjectStore for LimitStore {
             let _place = self.write_place().await?;
             let inner = self.inner.begin(key, info).await?;
             let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
-            Ok(Box::new(LimitUpload { inner, metrics, way }) as Box<dyn Upload>)
+            let sent = AtomicBool::new(false);
+            Ok(Box::new(LimitUpload { inner, metrics, way, sent }) as Box<dyn Upload>)
         })
     }
 
@@ -277,6 +284,15 @@ impl ObjectStore for LimitStore {
         Box::pin(async move {
             let _place = self.read_place().await?;
             self.inner.list(prefix, after, max).await
+        })
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            match self.read_place().await {
+                Ok(_place) => self.inner.confirm(key, ours).await,
+                Err(e) => Commit::Unknown(e),
+            }
         })
     }
 
@@ -325,6 +341,8 @@ struct LimitUpload {
     inner: Box<dyn Upload>,
     metrics: Arc<Metrics>,
     way: Arc<Way>,
+    /// A commit had its place, and was not answered as certainly not done.
+    sent: AtomicBool,
 }
 
 impl Upload for LimitUpload {
@@ -338,10 +356,22 @@ impl Upload for LimitUpload {
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             match self.way.enter(&self.metrics).await {
-                Ok(_place) => self.inner.commit().await,
+                Ok(_place) => {
+                    // While it waited nothing was sent; from here on who stops waiting does not know.
+                    self.sent.store(true, Release);
+                    let answer = self.inner.commit().await;
+                    if matches!(answer, Commit::NotDone(_)) {
+                        self.sent.store(false, Release);
+                    }
+                    answer
+                }
                 Err(e) => Commit::NotDone(e),
             }
         })
+    }
+
+    fn is_unsent(&self) -> bool {
+        !self.sent.load(Acquire)
     }
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {

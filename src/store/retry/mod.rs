@@ -243,6 +243,18 @@ impl ObjectStore for RetryStore {
         Box::pin(self.0.run(Operation::List, false, move || self.0.inner.list(prefix, after, max)))
     }
 
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            let send = || async {
+                match self.0.inner.confirm(key, ours).await {
+                    Commit::Unknown(e) => Err(e),
+                    answer => Ok(answer),
+                }
+            };
+            self.0.run(Operation::Head, false, send).await.unwrap_or_else(Commit::Unknown)
+        })
+    }
+
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
         Box::pin(self.0.run(Operation::Head, false, || self.0.inner.now()))
     }
@@ -283,6 +295,10 @@ impl Upload for RetryUpload {
 
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
         Box::pin(self.core.commit(Operation::Commit, true, || {}, || self.inner.commit()))
+    }
+
+    fn is_unsent(&self) -> bool {
+        self.inner.is_unsent()
     }
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {

@@ -16,7 +16,10 @@ use crate::{
     error::{Code, Error, Result},
     store::{ByteStream, Entry, Get, GetRange, Key, pieces::PIECE},
 };
-use aws_sdk_s3::{error::SdkError, operation::get_object::GetObjectOutput};
+use aws_sdk_s3::{
+    error::SdkError,
+    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -186,18 +189,7 @@ impl S3Store {
 
     /// The same with the object's ETag, where the store gives one.
     pub(super) async fn head_with_etag(&self, key: &Key) -> Result<(Entry, Option<String>)> {
-        let client = self.connection.client().await?;
-        let exchange = Exchange::new(false);
-        let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
-        let request = self.attributes.on_head(request);
-        let sent = request.customize().interceptor(exchange.clone()).send();
-        let head = match self.answer(Action::Head, Some(key), &exchange, sent).await {
-            Ok(head) => head,
-            Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
-                return Err(self.why_no_head(key, e).await);
-            }
-            Err(e) => return Err(e),
-        };
+        let head = self.head(key).await?;
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());
         let modified = head.last_modified().and_then(micros);
         match (len, modified) {
@@ -206,6 +198,22 @@ impl S3Store {
                 let why = "does not say how long the object is and from when";
                 Err(errors::odd_answer(Action::Head, &self.at(Some(key)), why))
             }
+        }
+    }
+
+    /// All that the store says of an object.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+    pub(super) async fn head(&self, key: &Key) -> Result<HeadObjectOutput> {
+        let client = self.connection.client().await?;
+        let exchange = Exchange::new(false);
+        let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = self.attributes.on_head(request);
+        let sent = request.customize().interceptor(exchange.clone()).send();
+        match self.answer(Action::Head, Some(key), &exchange, sent).await {
+            Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
+                Err(self.why_no_head(key, e).await)
+            }
+            answer => answer,
         }
     }
 
