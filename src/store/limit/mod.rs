@@ -243,6 +243,20 @@ impl ObjectStore for LimitStore {
         })
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            let found = self.inner.resume(key, info, id).await?;
+            let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
+            Ok(found.map(|inner| Box::new(LimitUpload { inner, metrics, way }) as Box<dyn Upload>))
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(async move {
             let place = self.read_place().await?;
@@ -349,6 +363,23 @@ impl Upload for LimitUpload {
             let _place = self.way.enter(&self.metrics).await?;
             self.inner.abort().await
         })
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(
+        &'a self,
+        number: u32,
+        offset: u64,
+        body: Arc<dyn Body>,
+    ) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }
 
