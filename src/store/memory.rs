@@ -458,12 +458,7 @@ impl Upload for MemoryUpload {
         Some(self.number.to_string())
     }
 
-    fn has_part<'a>(
-        &'a self,
-        number: u32,
-        offset: u64,
-        body: Arc<dyn Body>,
-    ) -> BoxFuture<'a, Result<bool>> {
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         let there = match &*self.unended.state.lock() {
             State::Open { parts, .. } => parts.get(number, offset, body.len()).cloned(),
             _ => None,

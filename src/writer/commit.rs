@@ -67,6 +67,8 @@ pub(super) struct Commitment<'a> {
     /// Our object's tail; asked for only when another object must be compared.
     pub tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     pub id: ObjectId,
+    /// An earlier process may have sent a commit of the same id, of a source that has changed since.
+    pub resumes: bool,
     pub if_exists: IfExists,
 }
 
@@ -248,12 +250,24 @@ impl Commitment<'_> {
     async fn is_ours(&self, op: &Op) -> bool {
         op.stage("settle");
         let looked = op.guard_uncancelled(look(self.store, self.key)).await;
-        looked.is_ok_and(|there| there.is_some_and(|there| there.id() == self.id))
+        match looked {
+            Ok(Some(there)) => self.is_ours_there(op, &there).await.unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    /// Whether what is there is ours: the UUID tells, unless an earlier attempt had the same.
+    async fn is_ours_there(&self, op: &Op, there: &Tail) -> Result<bool> {
+        if there.id() != self.id || !self.resumes {
+            return Ok(there.id() == self.id);
+        }
+        let ours = op.guard_deadline_only((self.tail)()).await?;
+        Ok(ours.token(0) == there.token(0))
     }
 
     /// There is an object under the key: ours, one with the same content as far as was asked, or another.
     async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
-        if there.id() == self.id {
+        if self.is_ours_there(op, &there).await? {
             return Ok(Settled::Committed);
         }
         if self.if_exists != IfExists::Fail {

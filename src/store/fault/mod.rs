@@ -289,12 +289,7 @@ impl Upload for FaultUpload {
         self.inner.id()
     }
 
-    fn has_part<'a>(
-        &'a self,
-        number: u32,
-        offset: u64,
-        body: Arc<dyn Body>,
-    ) -> BoxFuture<'a, Result<bool>> {
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         self.inner.has_part(number, offset, body)
     }
 

@@ -369,12 +369,7 @@ impl Upload for LimitUpload {
         self.inner.id()
     }
 
-    fn has_part<'a>(
-        &'a self,
-        number: u32,
-        offset: u64,
-        body: Arc<dyn Body>,
-    ) -> BoxFuture<'a, Result<bool>> {
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         self.inner.has_part(number, offset, body)
     }
 

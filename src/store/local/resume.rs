@@ -46,7 +46,12 @@ enum Found {
 }
 
 /// See [`ObjectStore::resume`](crate::store::ObjectStore::resume).
-pub(super) async fn resume(root: &Arc<Root>, key: &Key, owner: &str, id: &str) -> Result<Option<LocalUpload>> {
+pub(super) async fn resume(
+    root: &Arc<Root>,
+    key: &Key,
+    owner: &str,
+    id: &str,
+) -> Result<Option<LocalUpload>> {
     // What the host kept may have been changed by anyone: only the name of a temporary file of this owner is opened.
     if !id.strip_prefix(&begin_of(owner)).is_some_and(is_uuid) {
         return Ok(None);
@@ -55,11 +60,15 @@ pub(super) async fn resume(root: &Arc<Root>, key: &Key, owner: &str, id: &str) -
     loop {
         let (root_, name) = (root.clone(), id.to_owned());
         match blocking(move || find(root_, name)).await? {
-            Found::Ours(file) => return Ok(Some(LocalUpload::new(root.clone(), key.clone(), Arc::new(file)))),
+            Found::Ours(file) => {
+                return Ok(Some(LocalUpload::new(root.clone(), key.clone(), Arc::new(file))));
+            }
             Found::Nothing => return Ok(None),
             Found::Busy if started.elapsed() < WAIT => tokio::time::sleep(PAUSE).await,
             Found::Busy => {
-                let what = format!("the upload of {key} that is to be resumed is under way in another process; let it end");
+                let what = format!(
+                    "the upload of {key} that is to be resumed is under way in another process; let it end"
+                );
                 return Err(Error::new(Code::Busy, what));
             }
         }

@@ -253,12 +253,7 @@ impl Upload for LocalUpload {
         Some(self.file.name.clone())
     }
 
-    fn has_part<'a>(
-        &'a self,
-        number: u32,
-        offset: u64,
-        body: Arc<dyn Body>,
-    ) -> BoxFuture<'a, Result<bool>> {
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.compare_part(number, offset, body))
     }
 

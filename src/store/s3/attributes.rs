@@ -18,7 +18,8 @@ use aws_sdk_s3::{
         complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
         get_object::builders::GetObjectFluentBuilder, head_object::builders::HeadObjectFluentBuilder,
-        list_parts::builders::ListPartsFluentBuilder, put_object::builders::PutObjectFluentBuilder, upload_part::builders::UploadPartFluentBuilder,
+        list_parts::builders::ListPartsFluentBuilder, put_object::builders::PutObjectFluentBuilder,
+        upload_part::builders::UploadPartFluentBuilder,
     },
     types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},
 };

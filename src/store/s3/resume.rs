@@ -63,7 +63,8 @@ impl Id<'_> {
 
     fn of(text: &str) -> Option<Id<'_>> {
         let mut fields = text.splitn(4, '-');
-        let ("1", flags, terms, upload) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?) else {
+        let ("1", flags, terms, upload) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?)
+        else {
             return None;
         };
         let (checksums, shown) = match flags {
@@ -169,7 +170,8 @@ mod tests {
             let id = Id { checksums, shown, terms: 0x0123_4567_89ab_cdef, upload: "a-b-c" };
             assert_eq!(Id::of(&id.text()), Some(id));
         }
-        for other in ["", "1", "1-cs-0", "1-cs-0-", "2-cs-0-a", "1-xx-0-a", "1-cs-x-a", ".seglift-upload-0-0"] {
+        for other in ["", "1", "1-cs-0", "1-cs-0-", "2-cs-0-a", "1-xx-0-a", "1-cs-x-a", ".seglift-upload-0-0"]
+        {
             assert_eq!(Id::of(other), None, "{other}");
         }
     }

@@ -386,12 +386,7 @@ impl Upload for S3Upload {
         Some(self.resume_id())
     }
 
-    fn has_part<'a>(
-        &'a self,
-        number: u32,
-        offset: u64,
-        body: Arc<dyn Body>,
-    ) -> BoxFuture<'a, Result<bool>> {
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         Box::pin(self.compare_part(number, offset, body))
     }
 }
