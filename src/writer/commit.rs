@@ -71,6 +71,8 @@ pub(super) struct Commitment<'a> {
     /// Our object's tail; asked for only when another object must be compared.
     pub tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     pub id: ObjectId,
+    /// An earlier process may have sent a commit of the same id, of a source that has changed since.
+    pub resumes: bool,
     pub if_exists: IfExists,
     /// How long a store may answer with errors, and looks show nothing, before that is the answer.
     pub patience: Duration,
@@ -159,13 +161,17 @@ impl Commitment<'_> {
                     // So a store answers, too, where something on the way has sent our commit twice.
                     if e.code() == Code::NotFound {
                         op.stage("settle");
-                        match op.guard_uncancelled(look(self.store, self.key)).await {
-                            Ok(Some(there)) if there.id() == self.id => {
-                                return Ok(self.taken(op, there).await?);
-                            }
-                            Ok(_) => {}
+                        let looked = op.guard_uncancelled(look(self.store, self.key)).await;
+                        let ours = match &looked {
+                            Ok(Some(there)) => self.is_ours_there(op, there).await,
+                            Ok(None) => Ok(false),
+                            Err(e) => Err(e.clone()),
+                        };
+                        match (ours, looked) {
+                            (Ok(true), Ok(Some(there))) => return Ok(self.taken(op, there).await?),
+                            (Ok(_), _) => {}
                             // Then it may be there: not for us to call it not committed.
-                            Err(look) => return Err(self.unknown(e.context(look)).into()),
+                            (Err(look), _) => return Err(self.unknown(e.context(look)).into()),
                         }
                     }
                     return Err(match pending {
@@ -278,9 +284,18 @@ impl Commitment<'_> {
         }
     }
 
+    /// Whether what is there is ours: the UUID tells, unless an earlier attempt had the same.
+    async fn is_ours_there(&self, op: &Op, there: &Tail) -> Result<bool> {
+        if there.id() != self.id || !self.resumes {
+            return Ok(there.id() == self.id);
+        }
+        let ours = op.guard_deadline_only((self.tail)()).await?;
+        Ok(ours.token(0) == there.token(0))
+    }
+
     /// There is an object under the key: ours, one with the same content as far as was asked, or another.
     async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
-        if there.id() == self.id {
+        if self.is_ours_there(op, &there).await? {
             self.confirmed(op, true).await?;
             return Ok(Settled::Committed);
         }

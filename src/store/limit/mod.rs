@@ -181,6 +181,11 @@ impl LimitStore {
         Arc::new(LimitStore { inner, metrics: engine.metrics().clone(), ways })
     }
 
+    fn upload(&self, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
+        Box::new(LimitUpload { inner, metrics, way, sent: AtomicBool::new(false) })
+    }
+
     async fn read_place(&self) -> Result<OwnedSemaphorePermit> {
         self.ways.reads.enter(&self.metrics).await
     }
@@ -265,9 +270,20 @@ impl ObjectStore for LimitStore {
         Box::pin(async move {
             let _place = self.write_place().await?;
             let inner = self.inner.begin(key, info).await?;
-            let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
-            let sent = AtomicBool::new(false);
-            Ok(Box::new(LimitUpload { inner, metrics, way, sent }) as Box<dyn Upload>)
+            Ok(self.upload(inner))
+        })
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            let found = self.inner.resume(key, info, id).await?;
+            Ok(found.map(|inner| self.upload(inner)))
         })
     }
 
@@ -400,6 +416,18 @@ impl Upload for LimitUpload {
             let _place = self.way.enter(&self.metrics).await?;
             self.inner.abort().await
         })
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }
 

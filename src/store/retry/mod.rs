@@ -250,6 +250,20 @@ impl ObjectStore for RetryStore {
         })
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            // As for a listing: whoever is still at the upload will be for longer than a pause.
+            let found = self.0.run(Operation::List, false, || self.0.inner.resume(key, info, id)).await?;
+            let core = self.0.clone();
+            Ok(found.map(|inner| Box::new(RetryUpload { core, inner }) as Box<dyn Upload>))
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(body::get(&self.0, key, range))
     }
@@ -331,5 +345,17 @@ impl Upload for RetryUpload {
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.core.run(Operation::Abort, true, || self.inner.abort()))
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }
