@@ -71,6 +71,8 @@ pub(super) struct Commitment<'a> {
     /// Our object's tail; asked for only when another object must be compared.
     pub tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     pub id: ObjectId,
+    /// An earlier process may have sent a commit of the same id, of a source that has changed since.
+    pub resumes: bool,
     pub if_exists: IfExists,
     /// How long a store may answer with errors, and looks show nothing, before that is the answer.
     pub patience: Duration,
@@ -103,8 +105,7 @@ impl Body for Watched {
         if left == 0 {
             drained.store(true, Ordering::Release);
         }
-        self.body
-            .open()
+        pause_within!(PutInside, self.body.open())
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
                     left = left.saturating_sub(piece.len() as u64);
@@ -160,13 +161,17 @@ impl Commitment<'_> {
                     // So a store answers, too, where something on the way has sent our commit twice.
                     if e.code() == Code::NotFound {
                         op.stage("settle");
-                        match op.guard_uncancelled(look(self.store, self.key)).await {
-                            Ok(Some(there)) if there.id() == self.id => {
-                                return Ok(self.taken(op, there).await?);
-                            }
-                            Ok(_) => {}
+                        let looked = op.guard_uncancelled(look(self.store, self.key)).await;
+                        let ours = match &looked {
+                            Ok(Some(there)) => self.is_ours_there(op, there).await,
+                            Ok(None) => Ok(false),
+                            Err(e) => Err(e.clone()),
+                        };
+                        match (ours, looked) {
+                            (Ok(true), Ok(Some(there))) => return Ok(self.taken(op, there).await?),
+                            (Ok(_), _) => {}
                             // Then it may be there: not for us to call it not committed.
-                            Err(look) => return Err(self.unknown(e.context(look)).into()),
+                            (Err(look), _) => return Err(self.unknown(e.context(look)).into()),
                         }
                     }
                     return Err(match pending {
@@ -244,7 +249,12 @@ impl Commitment<'_> {
     async fn send(&self, op: &Op, pending: &Pending, again: bool) -> Result<Commit, NotSent> {
         match pending {
             Pending::Put(body) => {
-                let put = self.store.put(self.key, self.info, body.clone());
+                pause!(PutBefore);
+                let put = async {
+                    let answer = self.store.put(self.key, self.info, body.clone()).await;
+                    pause!(PutAfter);
+                    answer
+                };
                 if again {
                     return op
                         .guard_uncancelled(async { Ok(put.await) })
@@ -262,7 +272,10 @@ impl Commitment<'_> {
                 if !again {
                     op.check().map_err(NotSent)?;
                 }
-                match op.guard_uncancelled(async { Ok(upload.commit().await) }).await {
+                pause!(CommitBefore);
+                let answer = op.guard_uncancelled(async { Ok(upload.commit().await) }).await;
+                pause!(CommitAfter);
+                match answer {
                     Ok(answer) => Ok(answer),
                     Err(e) if upload.is_unsent() => Err(NotSent(e)),
                     Err(e) => Ok(Commit::Unknown(e)),
@@ -271,9 +284,18 @@ impl Commitment<'_> {
         }
     }
 
+    /// Whether what is there is ours: the UUID tells, unless an earlier attempt had the same.
+    async fn is_ours_there(&self, op: &Op, there: &Tail) -> Result<bool> {
+        if there.id() != self.id || !self.resumes {
+            return Ok(there.id() == self.id);
+        }
+        let ours = op.guard_deadline_only((self.tail)()).await?;
+        Ok(ours.token(0) == there.token(0))
+    }
+
     /// There is an object under the key: ours, one with the same content as far as was asked, or another.
     async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
-        if there.id() == self.id {
+        if self.is_ours_there(op, &there).await? {
             self.confirmed(op, true).await?;
             return Ok(Settled::Committed);
         }

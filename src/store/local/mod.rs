@@ -15,6 +15,7 @@ mod doctor;
 mod errno;
 mod list;
 mod read;
+mod resume;
 mod root;
 mod temporary;
 mod upload;
@@ -77,6 +78,18 @@ impl ObjectStore for LocalStore {
         Box::pin(async move {
             let upload = upload::begin(self.root.clone(), key.clone(), &info.owner).await?;
             Ok(Box::new(upload) as Box<dyn Upload>)
+        })
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let found = resume::resume(&self.root, key, &info.owner, id).await?;
+            Ok(found.map(|upload| Box::new(upload) as Box<dyn Upload>))
         })
     }
 

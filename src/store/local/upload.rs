@@ -57,33 +57,29 @@ pub(super) async fn begin(root: Arc<Root>, key: Key, owner: &str) -> Result<Loca
             _ => {}
         }
         let file = Arc::new(Temporary::create(root.clone(), &owner)?);
-        Ok(LocalUpload {
-            shared: Arc::new(Shared { root, key, state: Mutex::default() }),
-            file,
-            gate: Arc::default(),
-        })
+        Ok(LocalUpload::new(root, key, file))
     })
     .await
 }
 
 /// An upload to a folder.
 pub(super) struct LocalUpload {
-    shared: Arc<Shared>,
-    file: Arc<Temporary>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) file: Arc<Temporary>,
     /// Read by whoever writes a part, written by the commit.
     gate: Arc<RwLock<()>>,
 }
 
 /// What the work on the blocking pool needs of an upload.
-struct Shared {
+pub(super) struct Shared {
     root: Arc<Root>,
-    key: Key,
-    state: Mutex<State>,
+    pub(super) key: Key,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    parts: Parts<()>,
+pub(super) struct State {
+    pub(super) parts: Parts<()>,
     /// One lock for each part that was begun: attempts at a part follow one another.
     locks: HashMap<u32, Arc<tokio::sync::Mutex<()>>>,
     end: Option<End>,
@@ -115,13 +111,20 @@ impl End {
 }
 
 /// The right to write a part; held by every write that is under way.
-struct Turn {
+pub(super) struct Turn {
     _part: OwnedMutexGuard<()>,
     _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl LocalUpload {
-    async fn turn(&self, number: u32) -> Result<Arc<Turn>> {
+    /// An upload none of whose parts counts yet.
+    pub(super) fn new(root: Arc<Root>, key: Key, file: Arc<Temporary>) -> LocalUpload {
+        let shared = Arc::new(Shared { root, key, state: Mutex::default() });
+        LocalUpload { shared, file, gate: Arc::default() }
+    }
+
+    /// Waits for the right to write a part, which does not count from then on.
+    pub(super) async fn turn(&self, number: u32) -> Result<Arc<Turn>> {
         let gate = self.gate.clone().read_owned().await;
         let lock = {
             let mut state = self.shared.state.lock();
@@ -265,13 +268,25 @@ impl Upload for LocalUpload {
             .await
         })
     }
+
+    fn id(&self) -> Option<String> {
+        Some(self.file.name.clone())
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.compare_part(number, offset, body))
+    }
+
+    fn keep(&self) {
+        self.file.keep();
+    }
 }
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
         // Freeing a large file takes a while: not on a thread of the runtime. A runtime that shuts down drops
         // the closure, and so removes the file here.
-        if let (true, Ok(runtime)) = (self.file.named(), tokio::runtime::Handle::try_current()) {
+        if let (true, Ok(runtime)) = (self.file.goes(), tokio::runtime::Handle::try_current()) {
             let file = self.file.clone();
             runtime.spawn_blocking(move || drop(file));
         }
@@ -281,22 +296,28 @@ impl Drop for LocalUpload {
 /// The commit. Blocks.
 fn publish(shared: &Shared, file: &Temporary) -> End {
     let Shared { root, key, state } = shared;
-    let named = complete(&state.lock().parts, key, file).and_then(|()| name(root, key, file));
+    let named = complete(&state.lock().parts, key, file).and_then(|()| {
+        pause!(thread FileSynced);
+        name(root, key, file)
+    });
     if !matches!(named, Ok(Named::Unknown(_))) {
         // From here on the temporary name is of no use. One that cannot be removed is left to a reap: it is a
         // second name of a good object, or a file that nobody will ask for.
         let _ = file.discard();
     }
     match named {
-        Ok(Named::Ours(chain)) => match root.sync_up(&chain) {
-            Ok(()) => End::Done,
-            Err(e) => {
-                let e = root.error(e, "make durable the folders of", key);
-                let what = "it is there, and a power failure might take it away; offload the segment again with \
-                            the same key to settle it";
-                End::Loose(Error::new(Code::OutcomeUnknown, format!("{}; {what}", e.message())))
+        Ok(Named::Ours(chain)) => {
+            pause!(thread FileUnlinked);
+            match root.sync_up(&chain) {
+                Ok(()) => End::Done,
+                Err(e) => {
+                    let e = root.error(e, "make durable the folders of", key);
+                    let what = "it is there, and a power failure might take it away; offload the segment again with \
+                                the same key to settle it";
+                    End::Loose(Error::new(Code::OutcomeUnknown, format!("{}; {what}", e.message())))
+                }
             }
-        },
+        }
         Ok(Named::Exists) => End::Exists,
         Ok(Named::Unknown(e)) => {
             // Takes empty folders only, so not our object if it is there.
@@ -345,7 +366,10 @@ fn name(root: &Root, key: &Key, file: &Temporary) -> Result<Named> {
         let chain = root.make_folders(key)?;
         let folder = root.last(&chain);
         let errno = match (root.calls.link)(root.last(&[]), &file.name, folder, name) {
-            Ok(()) => return Ok(Named::Ours(chain)),
+            Ok(()) => {
+                pause!(thread FileLinked);
+                return Ok(Named::Ours(chain));
+            }
             // No hard links here (FAT, some network and FUSE file systems), or none more of this file.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 match rustix::fs::renameat_with(

@@ -25,6 +25,7 @@ mod options;
 mod place;
 mod probe;
 mod put;
+mod resume;
 mod upload;
 mod uploads;
 mod xml;
@@ -129,6 +130,15 @@ impl ObjectStore for S3Store {
 
     fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
         Box::pin(self.begin_upload(key, info))
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        _: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(self.resume_upload(key, id))
     }
 
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {

@@ -166,8 +166,7 @@ impl S3Store {
         let request = self.attributes.on_put(request, info).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
         let limit = self.options.attempt_timeout;
-        let permit = self.connection.permit(Action::Put).await.map_err(Failed::before)?;
-        let answer = sending.guard(limit, permit, request.send()).await;
+        let answer = sending.guard(limit, request.send()).await;
         outcome(&self.connection, answer, &sending, Action::Put, &self.at(Some(key)), limit)
     }
 
