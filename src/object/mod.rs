@@ -38,7 +38,7 @@ mod verify;
 mod wire;
 
 pub use self::{
-    attachment::{Attachment, AttachmentEntry, attachment_frame_header},
+    attachment::{Attachment, AttachmentEntry, FRAME_HEADER, attachment_frame_header},
     block::{Block, BlockEntry},
     build::{TailBuilder, TailParts},
     content::{ContentDigest, ContentIdentity, Mode, ObjectId},
@@ -47,7 +47,7 @@ pub use self::{
     metadata::{CONTENT_TYPE, Metadata},
     page::Page,
     record::{Append, Record, RecordBlock, RecordBlockBuilder, Records},
-    seek_table::SeekTable,
+    seek_table::{SeekTable, SeekTableDigest},
     span::RecordSpan,
     tail::{PageEntry, Tail},
     token::Token,
