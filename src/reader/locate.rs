@@ -78,6 +78,25 @@ impl Reader {
         Ok(self.segment(key, place, tail))
     }
 
+    /// The segment that `r` names, as the store has it now and without a trace in the cache: for whoever reads
+    /// everything once.
+    ///
+    /// The errors of [`find`](Reader::find).
+    pub(super) async fn find_fresh(&self, op: &Op, r: &SegmentRef) -> Result<Segment> {
+        let key = Key::new(&r.key)?;
+        op.stage("tail");
+        let Some(token) = &r.token else {
+            let place = self.places[0].clone();
+            let (found, _held) = twice(&self.shared, || self.search(op, &place, &key)).await?;
+            return Ok(self.segment(key, place, found.tail));
+        };
+        let token = Token::decode(token)?;
+        let place = self.place_of(&token)?.clone();
+        let _held = self.reserve(op, (u64::from(token.tail_len) + INDEX_ALONG) as usize * PARSED).await?;
+        let found = op.guard(twice(&self.shared, || fetch_tail(&place, &key, &token))).await?;
+        Ok(self.segment(key, place, found.tail))
+    }
+
     /// What the tail of the object under `key` says, as the store has it now and without a trace in the cache: for
     /// whoever wants to know whose object it is, and not to read it.
     ///

@@ -225,6 +225,12 @@ pub struct Verify {
     /// Take the addresses as folders and verify everything in them
     #[arg(long, short)]
     pub recursive: bool,
+    /// Read so many bytes each second at most, such as 50MiB; 0 is no limit
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", hide_default_value = true)]
+    pub rate: u64,
+    /// Keep in this file how far a folder was verified, and go on behind that the next time; it is removed at the end
+    #[arg(long, value_name = "FILE", requires = "recursive", value_hint = ValueHint::FilePath)]
+    pub state: Option<PathBuf>,
 }
 
 /// `seglift rm`
@@ -315,6 +321,11 @@ pub struct Config {
     /// Only what is not at its default
     #[arg(long)]
     pub changed: bool,
+}
+
+/// A size such as 50MiB, or plain bytes.
+fn size(text: &str) -> Result<u64, String> {
+    seglift::config::parse_size(text)
 }
 
 /// `NAME=VALUE`; the value may hold more equals signs and may be empty.
