@@ -15,4 +15,5 @@ mod readme;
 mod rm;
 mod run;
 mod stat;
+mod status;
 mod verify;

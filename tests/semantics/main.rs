@@ -8,6 +8,7 @@ mod offload;
 mod read;
 mod retry;
 mod source;
+mod status;
 mod writer;
 
 /// The files that hold a test for each sentence, and nothing else that is a test.
@@ -20,6 +21,7 @@ const FILES: &[&str] = &[
     include_str!("read.rs"),
     include_str!("retry.rs"),
     include_str!("source.rs"),
+    include_str!("status.rs"),
     include_str!("writer.rs"),
 ];
 

@@ -87,6 +87,8 @@ pub enum Command {
     Sweep(Sweep),
     /// Check that a store can do what a broker needs, with the remedy where it cannot
     Doctor(Doctor),
+    /// Show what a running host's tiered storage does: queued, running, success, error
+    Status(Status),
     /// Show every setting, its value and where it came from
     Config(Config),
     /// Print the completions of a shell
@@ -310,6 +312,20 @@ pub enum For {
     Write,
     /// All of that, and list, delete and clean up
     Admin,
+}
+
+/// `seglift status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// The host's status socket [default: the setting status.socket, SEGLIFT_STATUS_SOCKET]
+    #[arg(value_name = "SOCKET", value_hint = ValueHint::AnyPath)]
+    pub socket: Option<PathBuf>,
+    /// Wait until nothing but reads is queued or running; fails if something failed meanwhile
+    #[arg(long, short)]
+    pub wait: bool,
+    /// Give up after this time, such as 10m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub deadline: Option<Duration>,
 }
 
 /// `seglift config`

@@ -19,6 +19,7 @@ mod doctor;
 mod errors;
 mod exchange;
 mod get;
+mod hidden;
 mod http;
 mod list;
 mod options;
