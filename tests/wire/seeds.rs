@@ -94,6 +94,8 @@ fn comes_of_faults(error: &Error, site: &Site, what: &str) {
 fn write(site: &Site, behind: &Behind, n: usize, known: &mut Known, dice: &mut fastrand::Rng, what: &str) {
     let (number, codec) = (dice.u64(..3), dice.choice([Codec::None, Codec::Zstd]).unwrap());
     let len = if dice.usize(..4) == 0 { LARGE } else { dice.usize(..SMALL) / 50_000 * 50_000 };
+    // Without bytes all contents are the same.
+    let number = if len == 0 { 0 } else { number };
     let mine = Some((number, len));
     match timed(what, DEADLINE, |call| offload(&behind.driver, &key(n), &content(number, len), codec, call)) {
         Ok(receipt) => {

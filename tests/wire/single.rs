@@ -35,22 +35,25 @@ use self::End::{Fails, Heals};
 /// The request that the fault happens to, the fault, and what must come of it.
 pub type Case = (&'static str, &'static str, End);
 
-/// Faults that happen once: to which requests, and what must come of it.
+/// Faults that happen once. `get` is a read with a token, whose first request is exact, and `look` one without, whose first
+/// request is for a suffix: to which requests, and what must come of it.
 pub const ONCE: &[(&str, &[&str], End)] = &[
     // What a store says when it is busy, or a load balancer in its place.
-    ("500", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("503", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("503-SlowDown", &["put", "part", "commit", "get"], Heals),
-    ("429", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("400-RequestTimeout", &["put", "part", "get", "commit"], Heals),
-    ("html-502", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("html-503", &["put", "get"], Heals),
+    ("500", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("503", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("503-SlowDown", &["put", "part", "commit", "get", "look"], Heals),
+    ("429", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("400-RequestTimeout", &["put", "part", "get", "look", "commit"], Heals),
+    ("html-502", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("html-503", &["put", "get", "look"], Heals),
     // Refusals.
     ("403", &["put", "begin", "part", "commit", "list", "delete", "uploads"], Fails(PermissionDenied)),
-    ("403", &["get"], Fails(NotFoundOrDenied)),
-    ("400", &["put", "begin", "part", "get", "list", "uploads"], Fails(Unavailable)),
+    ("403", &["get", "look"], Fails(NotFoundOrDenied)),
+    ("400", &["put", "part", "get", "list", "uploads"], Fails(Unavailable)),
+    // So old stores refuse what they do not know: checksums of parts, and suffixes.
+    ("400", &["begin", "look"], Heals),
     // What is gone is not called anything else.
-    ("404", &["get"], Fails(NotFound)),
+    ("404", &["get", "look"], Fails(NotFound)),
     // An upload that the store lost is begun again; a key that is taken is looked at, and is free.
     ("404", &["part", "commit"], Heals),
     ("409", &["put", "commit"], Heals),
@@ -58,73 +61,73 @@ pub const ONCE: &[(&str, &[&str], End)] = &[
     ("200-InternalError", &["commit"], Heals),
     ("200-SlowDown", &["commit", "delete"], Heals),
     // Time.
-    ("delay-300ms", &["put", "begin", "part", "commit", "get", "list", "delete"], Heals),
-    ("stall", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("mute", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("hang-0", &["commit", "get", "list"], Heals),
-    ("hang-100000", &["get"], Heals),
+    ("delay-300ms", &["put", "begin", "part", "commit", "get", "look", "list", "delete"], Heals),
+    ("stall", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("mute", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("hang-0", &["commit", "get", "look", "list"], Heals),
+    ("hang-100000", &["get", "look"], Heals),
     ("up-hang-0", &["put", "part"], Heals),
     ("up-hang-100000", &["put", "part"], Heals),
-    ("drip-4000", &["get"], Heals),
+    ("drip-4000", &["get", "look"], Heals),
     ("up-drip-4000", &["put"], Heals),
     ("up-drip-100000", &["part"], Heals),
     // Connections that end.
-    ("reset", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("lost", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
-    ("done-500", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
+    ("reset", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("lost", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
+    ("done-500", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
     ("done-503", &["put", "begin", "part", "commit", "delete"], Heals),
     ("up-break-0", &["put", "part", "commit", "delete"], Heals),
     ("up-break-100000", &["put", "part"], Heals),
-    ("break-0", &["commit", "begin", "get", "list"], Heals),
-    ("break-100000", &["get"], Heals),
+    ("break-0", &["commit", "begin", "get", "look", "list"], Heals),
+    ("break-100000", &["get", "look"], Heals),
     ("break-99", &["commit", "begin", "list"], Heals),
-    ("cut-0", &["commit", "begin", "get", "list"], Heals),
-    ("cut-100000", &["get"], Heals),
+    ("cut-0", &["commit", "begin", "get", "look", "list"], Heals),
+    ("cut-100000", &["get", "look"], Heals),
     ("cut-99", &["commit", "begin", "list"], Heals),
     // Bytes that are not what was sent.
-    ("flip-0", &["get"], Heals),
-    ("flip-777777", &["get"], Heals),
-    ("short-1", &["get"], Heals),
-    ("short-100000", &["get"], Heals),
-    ("long-1", &["get"], Heals),
-    ("long-100000", &["get"], Heals),
-    ("range-1", &["get"], Heals),
-    ("whole", &["get"], Heals),
-    ("no-etag", &["get", "put"], Heals),
+    ("flip-0", &["get", "look"], Heals),
+    ("flip-777777", &["get", "look"], Heals),
+    ("short-1", &["get", "look"], Heals),
+    ("short-100000", &["get", "look"], Heals),
+    ("long-1", &["get", "look"], Heals),
+    ("long-100000", &["get", "look"], Heals),
+    ("range-1", &["get", "look"], Heals),
+    ("whole", &["get", "look"], Heals),
+    ("no-etag", &["get", "look", "put"], Heals),
     ("up-flip-801234", &["put", "part"], Heals),
     // Requests that arrive twice.
-    ("twice", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"], Heals),
+    ("twice", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"], Heals),
     // Nobody else has the key, so nothing is overwritten.
     ("overwrite", &["put", "commit"], Heals),
 ];
 
 /// Faults that go on for ever: the operation must end by its deadline, whatever it says.
 pub const FOR_EVER: &[(&str, &[&str])] = &[
-    ("503", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"]),
-    ("429", &["part", "get"]),
-    ("html-502", &["put", "commit", "get", "list"]),
+    ("503", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"]),
+    ("429", &["part", "get", "look"]),
+    ("html-502", &["put", "commit", "get", "look", "list"]),
     ("404", &["part", "commit", "put", "begin"]),
     ("409", &["put", "commit"]),
     ("412", &["put", "commit"]),
     ("200-InternalError", &["commit"]),
-    ("stall", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"]),
-    ("mute", &["put", "begin", "part", "commit", "get", "list", "delete", "uploads"]),
-    ("reset", &["put", "begin", "part", "commit", "get", "list", "delete"]),
-    ("lost", &["put", "begin", "part", "commit", "get", "list", "delete"]),
+    ("stall", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"]),
+    ("mute", &["put", "begin", "part", "commit", "get", "look", "list", "delete", "uploads"]),
+    ("reset", &["put", "begin", "part", "commit", "get", "look", "list", "delete"]),
+    ("lost", &["put", "begin", "part", "commit", "get", "look", "list", "delete"]),
     ("done-500", &["put", "begin", "part", "commit", "delete"]),
     ("up-hang-1000", &["put", "part"]),
     ("up-break-1000", &["put", "part"]),
     ("up-flip-8001", &["put", "part"]),
-    ("hang-0", &["get", "commit", "list"]),
-    ("hang-1000", &["get"]),
-    ("cut-0", &["get", "commit", "list"]),
-    ("break-0", &["get", "commit"]),
-    ("flip-8001", &["get"]),
-    ("short-1", &["get"]),
-    ("long-1", &["get"]),
-    ("range-1", &["get"]),
-    ("no-etag", &["put", "part", "get"]),
-    ("drip-1", &["get"]),
+    ("hang-0", &["get", "look", "commit", "list"]),
+    ("hang-1000", &["get", "look"]),
+    ("cut-0", &["get", "look", "commit", "list"]),
+    ("break-0", &["get", "look", "commit"]),
+    ("flip-8001", &["get", "look"]),
+    ("short-1", &["get", "look"]),
+    ("long-1", &["get", "look"]),
+    ("range-1", &["get", "look"]),
+    ("no-etag", &["put", "part", "get", "look"]),
+    ("drip-1", &["get", "look"]),
     ("up-drip-1", &["put", "part"]),
 ];
 
@@ -167,9 +170,8 @@ fn run(behind: &Behind, operation: &str, codec: Codec, deadline: Duration, fault
     behind.proxy.play(fault.parse().unwrap());
     let mut there = (true, false);
     let result = match operation {
-        "get" => {
-            // With the token the first request is for the tail and exact, without it for a suffix.
-            let token = (codec == Codec::None).then_some(receipt.token);
+        "get" | "look" => {
+            let token = (operation == "get").then_some(receipt.token);
             let r = SegmentRef { key: "k".into(), token };
             timed(fault, deadline, |call| {
                 let back = read(driver, &r, 10..SMALL as u64, call)?;
@@ -219,6 +221,10 @@ fn settled(site: &Site, behind: &Behind, operation: &str, came: &Came, what: &st
     behind.driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
 }
 
+fn script(operation: &str, when: &str, fault: &str) -> String {
+    format!("{}={when}:{fault}", if operation == "look" { "get" } else { operation })
+}
+
 /// What the probe of a store would find out, so that requests are those of the operation alone.
 const KNOWN: &[(&str, &str)] = &[("s3.conditional.writes", "on"), ("s3.trailers", "on")];
 
@@ -226,7 +232,7 @@ const KNOWN: &[(&str, &str)] = &[("s3.conditional.writes", "on"), ("s3.trailers"
 pub fn each_fault_heals_or_is_the_error_that_it_is(site: &Site, name: &str) {
     all(&cases(ONCE), |n, (operation, fault, end)| {
         let codec = [Codec::None, Codec::Zstd][n % 2];
-        let script = format!("{operation}=1:{fault}");
+        let script = script(operation, "1", fault);
         let what = format!("{name}: {script} with {codec:?}");
         let behind = site.behind(&format!("once-{n}"), &script, KNOWN);
         let came = run(&behind, operation, codec, LONG, &script);
@@ -249,7 +255,7 @@ pub fn each_fault_that_goes_on_ends_by_the_deadline(site: &Site, name: &str) {
         .collect();
     all(&table, |n, (operation, fault)| {
         let codec = [Codec::Zstd, Codec::None][n % 2];
-        let script = format!("{operation}=*:{fault}");
+        let script = script(operation, "*", fault);
         let what = format!("{name}: {script} with {codec:?}");
         let behind = site.behind(&format!("ever-{n}"), &script, KNOWN);
         let came = run(&behind, operation, codec, BRIEF, &script);

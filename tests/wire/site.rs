@@ -65,6 +65,8 @@ impl Site {
             ("s3.access.key", &self.access),
             ("s3.secret.key", &self.secret),
             ("s3.timeout.attempt", &patience),
+            // A commit is waited for that long.
+            ("stall", "5s"),
             ("retry.pause.first", "10ms"),
             ("retry.pause.max", "100ms"),
             ("upload.part.size", "5MiB"),
