@@ -93,7 +93,9 @@ impl Site {
         loop {
             let all = ReapOptions { older_than: Duration::ZERO, dry_run: false, all_owners: true };
             driver.reap(all, &Call::default()).unwrap();
-            let (keys, uploads) = (self.look)();
+            let (mut keys, uploads) = (self.look)();
+            // A sample of the probe stays where its removal was refused, or failed three times.
+            keys.retain(|key| !key.contains("/.seglift-probe-"));
             assert_eq!(keys, [""; 0], "objects are left");
             if uploads.is_empty() {
                 return;
