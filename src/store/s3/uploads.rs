@@ -154,12 +154,13 @@ impl S3Store {
     /// See [`ObjectStore::arrived`](crate::store::ObjectStore::arrived).
     pub(super) async fn parts_arrived(&self, upload: &Unfinished) -> Result<Option<Arrived>> {
         let mut arrived = Arrived { newest_us: upload.started_us, bytes: 0 };
-        let mut after: Option<String> = None;
+        let mut after: Option<u32> = None;
         loop {
             let exchange = Exchange::new(false);
             let request = self.connection.client().await?.list_parts().bucket(&self.place.bucket);
             let request = request.key(self.place.with_prefix(&upload.name)).upload_id(&upload.id);
-            let request = request.set_part_number_marker(after.clone()).max_parts(MAX_PAGE as i32);
+            let marker = after.map(|number| number.to_string());
+            let request = request.set_part_number_marker(marker).max_parts(MAX_PAGE as i32);
             let sent = request.customize().interceptor(exchange.clone()).send();
             let answer = match self.answer(Action::Parts, None, &exchange, sent).await {
                 Ok(answer) => answer,
@@ -175,13 +176,15 @@ impl S3Store {
                     return Err(odd("does not say when a part came"));
                 };
                 arrived.newest_us = arrived.newest_us.max(time_us);
-                arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+                let size = part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+                arrived.bytes = arrived.bytes.saturating_add(size);
             }
             if answer.is_truncated() != Some(true) {
                 return Ok(Some(arrived));
             }
-            match answer.next_part_number_marker {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            // The number of the last part: only where it grows does the list come to an end.
+            match answer.next_part_number_marker.and_then(|marker| marker.parse().ok()) {
+                Some(next) if after.is_none_or(|after| after < next) => after = Some(next),
                 _ => return Err(odd("says that there is more and not where")),
             }
         }
