@@ -191,6 +191,7 @@ impl S3Store {
             }
         };
         versions.push(first.version_id().map(str::to_owned));
+        pause!(ProbeInside);
         self.attributes.check_echo(echo!(first))?;
         let echoed = first.checksum_crc32_c() == sample.crc32c().map(header_value).as_deref();
         if integrity == Integrity::Trailer && !echoed && !self.is_there(key, &sample).await {
