@@ -182,7 +182,7 @@ macro_rules! targets {
     };
 }
 
-targets!(tail page records block token config uri key s3_answer object);
+targets!(tail page records block token resume config uri key s3_answer object);
 
 #[test]
 fn the_corpus_holds_the_seeds_of_its_targets() {

@@ -15,10 +15,11 @@
 //! | `records` | the raw bytes of a record block |
 //! | `block` | a zstd frame in the place of a block |
 //! | `token` | a receipt's token, sealed or not |
+//! | `resume` | the file that a host keeps of an upload under way, sealed or not |
 //! | `config` | TOML, properties, an environment, single values |
 //! | `uri` | a store's URI |
 //! | `key` | a key, a name in a listing |
-//! | `s3_answer` | status, headers and body of what an S3 service answers to one of twelve requests |
+//! | `s3_answer` | status, headers and body of what an S3 service answers to one of thirteen requests |
 //! | `object` | edits of a whole object, sealed or not, that a reader then reads in every way |
 
 pub mod block;
@@ -27,6 +28,7 @@ pub mod key;
 pub mod object;
 pub mod page;
 pub mod records;
+pub mod resume;
 pub mod s3_answer;
 pub mod tail;
 pub mod token;
@@ -90,6 +92,13 @@ pub const TARGETS: &[Target] = &[
         name: "token",
         run: token::run,
         seeds: token::seeds,
+        allocation: |n| 4 * n + 4096,
+        executions: 50_000,
+    },
+    Target {
+        name: "resume",
+        run: resume::run,
+        seeds: resume::seeds,
         allocation: |n| 4 * n + 4096,
         executions: 50_000,
     },

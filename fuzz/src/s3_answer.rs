@@ -60,6 +60,9 @@ const GOOD_LENGTH: u8 = 2;
 const GOOD_DATES: u8 = 4;
 const GOOD_TAG: u8 = 8;
 
+/// Separates the bodies of several answers.
+const NEXT: u8 = 0x1E;
+
 /// What each part of a request to a range asks for.
 const WANTED: std::ops::Range<u64> = 3..19;
 /// How long the good headers say that the object is.
@@ -91,7 +94,7 @@ impl Body for Text {
 
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    let request = input.u8() % 12;
+    let request = input.u8() % 13;
     let status = input.u16();
     let status = match STATUSES.get(usize::from(status)) {
         Some(status) => *status,
@@ -121,11 +124,12 @@ pub fn run(data: &[u8]) {
         say("ETag", "\"0123456789abcdef\"");
     }
     let asked = Arc::new(AtomicU32::new(0));
-    let answer = CannedAnswer { status, headers, body: body.clone() };
+    let bodies: Vec<Vec<u8>> = body.split(|byte| *byte == NEXT).map(<[u8]>::to_vec).collect();
+    let answer = CannedAnswer { status, headers, body: Vec::new() };
     let counted = asked.clone();
     let http = HttpClients::canned(move |_, _| {
-        counted.fetch_add(1, Relaxed);
-        answer.clone()
+        let n = counted.fetch_add(1, Relaxed) as usize;
+        CannedAnswer { body: bodies[n.min(bodies.len() - 1)].clone(), ..answer.clone() }
     });
     let store = S3Store::open(Place::parse("//bucket/tier").unwrap(), &env(http)).unwrap();
     RUNTIME.with_borrow(|runtime| runtime.block_on(check(&store, request, &body)));
@@ -189,6 +193,14 @@ async fn check(store: &S3Store, request: u8, body: &[u8]) {
             }
         }
         10 => drop(told(store.now().await)),
+        11 => {
+            let found = store.resume(&key, &info, "1-nu-0000000000000000-U").await;
+            if let Some(upload) = told(found).flatten() {
+                told(upload.has_part(0, 0, content.clone()).await);
+                told(upload.put_part(0, 0, content).await);
+                committed(upload.commit().await);
+            }
+        }
         _ => drop(told(store.learn().await)),
     }
 }
@@ -238,6 +250,11 @@ pub fn seeds() -> Vec<Vec<u8>> {
         </InitiateMultipartUploadResult>";
     let uploads = "<ListMultipartUploadsResult><IsTruncated>false</IsTruncated><Upload><Key>tier/topic/0</Key><UploadId>U\
         </UploadId><Initiated>2026-11-21T12:00:00.000Z</Initiated></Upload></ListMultipartUploadsResult>";
+    let parts = "<ListPartsResult><IsTruncated>true</IsTruncated><NextPartNumberMarker>2</NextPartNumberMarker><Part><PartNumber>1\
+        </PartNumber><ETag>&quot;9a0364b9e99bb480dd25e1f0284c8555&quot;</ETag><Size>7</Size><LastModified>2026-11-21T12:00:00.000Z\
+        </LastModified></Part><Part><PartNumber>2</PartNumber><ETag>x</ETag><Size>9223372036854775807</Size><LastModified>\
+        2026-11-21T12:00:00.000Z</LastModified></Part></ListPartsResult>";
+    let next = char::from(NEXT);
     let seed = |request: u8, status: u16, choices: u8, headers: &[(u8, &str)], body: &str| {
         let status = STATUSES.iter().position(|known| *known == status).unwrap_or(0) as u16;
         let mut seed = [&[request][..], &status.to_le_bytes(), &[choices, headers.len() as u8]].concat();
@@ -263,8 +280,21 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seed(8, 200, 14, &[], begun),
         seed(8, 200, 14, &[], &error("InternalError")),
         seed(9, 200, 6, &[], uploads),
+        seed(9, 200, 6, &[], &format!("{uploads}{next}{parts}{next}{parts}")),
+        seed(9, 200, 6, &[], &format!("{uploads}{next}{parts}{next}{}", parts.replace(">2</N", ">9</N"))),
+        seed(
+            8,
+            200,
+            14,
+            &[],
+            &format!(
+                "{begun}{next}{next}<CompleteMultipartUploadResult><ETag>x</ETag></CompleteMultipartUploadResult>"
+            ),
+        ),
+        seed(11, 200, 14, &[], &parts.replace("true", "false")),
+        seed(11, 200, 14, &[], &format!("{parts}{next}{}", parts.replace("true", "false"))),
         seed(10, 200, 6, &[], listing),
-        seed(11, 501, 6, &[], &error("NotImplemented")),
+        seed(12, 501, 6, &[], &error("NotImplemented")),
         seed(0, 503, 4, &[(7, "3"), (9, "R2")], &error("SlowDown")),
         seed(0, 403, 4, &[(2, "text/html")], "<html><body>Proxy says Authorization: secret</body></html>"),
         seed(2, 301, 4, &[(11, "eu-west-1")], ""),
@@ -272,7 +302,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     for (status, code) in
         [(404, "NoSuchKey"), (403, "AccessDenied"), (412, "PreconditionFailed"), (409, "Conflict")]
     {
-        seeds.extend((0..12).step_by(5).map(|request| seed(request, status, 4, &[], &error(code))));
+        seeds.extend((0..13).step_by(5).map(|request| seed(request, status, 4, &[], &error(code))));
     }
     seeds
 }
