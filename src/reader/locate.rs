@@ -118,6 +118,11 @@ impl Reader {
         let found = op.guard(async {
             let get = place.get(key, GetRange::Range(range.clone())).await?;
             let object_len = get.object_len;
+            if get.range != range {
+                // The object is shorter now: another one.
+                let what = format!("key \"{key}\" holds another object than a moment ago; try again");
+                return Err(Error::new(Code::Corrupt, what));
+            }
             found(key, get.collect().await?, range.start, range.start, object_len)
         });
         Ok((found.await?, held))
@@ -155,6 +160,11 @@ fn found(key: &Key, mut bytes: Vec<u8>, start: u64, position: u64, object_len: u
 async fn look_at_end(place: &Place, key: &Key) -> Result<Looked> {
     let get = place.get(key, GetRange::Suffix(SUFFIX)).await?;
     let (start, object_len) = (get.range.start, get.object_len);
+    if get.range.end != object_len || get.range.end - start > SUFFIX {
+        let what = "the store was asked for the end of an object and answers with something else; look at what stands \
+                    between it and seglift";
+        return Err(Error::new(Code::Unavailable, what).context(format_args!("key \"{key}\"")));
+    }
     let mut suffix = get.collect().await?;
     match locate_tail(&suffix, object_len).map_err(|e| not_ours(key, e))? {
         Located::Here { within, position } => {
