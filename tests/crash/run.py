@@ -43,7 +43,7 @@ LIBRARY = Path(os.environ.get("SEGLIFT_LIB", TARGET / "release/libseglift.so")).
 SEGLIFT = TARGET / "release/seglift"
 FULL = os.environ.get("SCALE") == "full"
 # A case mostly waits: for a store that tells the time in seconds, and for processes to start.
-AT_ONCE = 6
+AT_ONCE = int(os.environ.get("AT_ONCE", "6"))
 PATIENCE = 60  # seconds; a case takes two or three on a quiet machine
 
 # What a host does where it meets a point: steps that end before, and the step that never ends.
