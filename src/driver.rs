@@ -101,7 +101,7 @@ impl Driver {
             previous?,
             ReadOptions::from(&*settings),
         );
-        let scope = Scope::new(format!("the driver of {}", store.uri()));
+        let scope = Scope::of_driver(store.uri());
         let writer = Arc::new(writer::Context {
             scope: scope.clone(),
             fingerprint: store::fingerprint(store.uri()),

@@ -14,13 +14,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),
     ("config", &["error", "logging"]),
-    ("status", &[]),
+    ("status", &["error"]),
     ("policy", &["clock", "config", "error"]),
     ("buf", &["error"]),
     ("codec", &["error"]),
     ("object", &["codec", "error"]),
     ("engine", &["buf", "config", "error", "metrics", "logging", "clock", "status"]),
-    ("store", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
+    (
+        "store",
+        &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock", "status"],
+    ),
     ("cache", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     (
         "reader",
