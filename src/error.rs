@@ -190,6 +190,13 @@ impl Error {
         self
     }
 
+    /// The same error with `hint` behind its message: `"disk is full; 3 parts are kept"`.
+    pub fn with_hint(mut self, hint: impl fmt::Display) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        inner.message = format!("{}; {hint}", inner.message);
+        self
+    }
+
     /// The same error with another idea of whether a retry can help.
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         Arc::make_mut(&mut self.0).retryable = retryable;

@@ -17,6 +17,11 @@ use crate::error::{Code, Error, Result};
 /// What an empty context takes, about, for the message when even that is missing.
 const CONTEXT: usize = 128 << 10;
 
+/// The version of zstd, on which the bytes of a frame depend: `zstd 1.5.7`.
+pub fn version() -> String {
+    format!("zstd {}", zstd_safe::version_string())
+}
+
 /// A reusable zstd compressor; about 1 MiB of working memory at level 1. One thread at a time.
 pub struct Compressor(CCtx<'static>);
 

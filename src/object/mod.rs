@@ -29,6 +29,7 @@ mod locate;
 mod metadata;
 mod page;
 mod record;
+mod resume;
 mod seek_table;
 mod span;
 mod tail;
@@ -47,6 +48,7 @@ pub use self::{
     metadata::{CONTENT_TYPE, Metadata},
     page::Page,
     record::{Append, Record, RecordBlock, RecordBlockBuilder, Records},
+    resume::{Encoding, ResumeBlob},
     seek_table::SeekTable,
     span::RecordSpan,
     tail::{PageEntry, Tail},

@@ -25,6 +25,7 @@ mod options;
 mod place;
 mod probe;
 mod put;
+mod resume;
 mod upload;
 mod uploads;
 mod xml;
@@ -131,6 +132,15 @@ impl ObjectStore for S3Store {
         Box::pin(self.begin_upload(key, info))
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        _: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(self.resume_upload(key, id))
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(self.get_object(key, range))
     }
@@ -150,6 +160,10 @@ impl ObjectStore for S3Store {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>> {
         Box::pin(self.list_objects(prefix, after, max))
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(self.confirm_object(key, ours))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {

@@ -27,6 +27,7 @@ use aws_sdk_s3::{
     },
     error::BoxError,
     operation::list_multipart_uploads::ListMultipartUploadsOutput,
+    types::Part,
 };
 use aws_smithy_types::{DateTime, date_time::Format};
 use parking_lot::Mutex;
@@ -154,31 +155,43 @@ impl S3Store {
     /// See [`ObjectStore::arrived`](crate::store::ObjectStore::arrived).
     pub(super) async fn parts_arrived(&self, upload: &Unfinished) -> Result<Option<Arrived>> {
         let mut arrived = Arrived { newest_us: upload.started_us, bytes: 0 };
+        let object_key = self.place.with_prefix(&upload.name);
+        let there = self.each_part(&object_key, &upload.id, |part| {
+            let time_us = part.last_modified().and_then(micros).ok_or("does not say when a part came")?;
+            arrived.newest_us = arrived.newest_us.max(time_us);
+            arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            Ok(())
+        });
+        Ok(there.await?.then_some(arrived))
+    }
+
+    /// Shows each part of an upload; false if there is no such upload. What `see` says is wrong with one is an error.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListParts.html>
+    pub(super) async fn each_part(
+        &self,
+        object_key: &str,
+        id: &str,
+        mut see: impl FnMut(&Part) -> Result<(), &'static str>,
+    ) -> Result<bool> {
         let mut after: Option<String> = None;
         loop {
             let exchange = Exchange::new(false);
             let request = self.connection.client().await?.list_parts().bucket(&self.place.bucket);
-            let request = request.key(self.place.with_prefix(&upload.name)).upload_id(&upload.id);
+            let request = self.attributes.on_parts(request).key(object_key).upload_id(id);
             let request = request.set_part_number_marker(after.clone()).max_parts(MAX_PAGE as i32);
             let sent = request.customize().interceptor(exchange.clone()).send();
             let answer = match self.answer(Action::Parts, None, &exchange, sent).await {
                 Ok(answer) => answer,
-                Err(e) if e.service_code() == "NoSuchUpload" => return Ok(None),
+                Err(e) if e.service_code() == "NoSuchUpload" => return Ok(false),
                 Err(e) => return Err(e),
             };
             let odd = |why| errors::odd_answer(Action::Parts, &self.at(None), why);
             if !exchange.well_formed() {
                 return Err(odd("is not the whole XML of a list of parts"));
             }
-            for part in answer.parts() {
-                let Some(time_us) = part.last_modified().and_then(micros) else {
-                    return Err(odd("does not say when a part came"));
-                };
-                arrived.newest_us = arrived.newest_us.max(time_us);
-                arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-            }
+            answer.parts().iter().try_for_each(&mut see).map_err(odd)?;
             if answer.is_truncated() != Some(true) {
-                return Ok(Some(arrived));
+                return Ok(true);
             }
             match answer.next_part_number_marker {
                 Some(next) if after.as_ref() != Some(&next) => after = Some(next),
