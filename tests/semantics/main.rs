@@ -6,6 +6,7 @@ mod exists;
 mod maintain;
 mod offload;
 mod read;
+mod resume;
 mod retry;
 mod source;
 mod writer;
@@ -18,6 +19,7 @@ const FILES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("offload.rs"),
     include_str!("read.rs"),
+    include_str!("resume.rs"),
     include_str!("retry.rs"),
     include_str!("source.rs"),
     include_str!("writer.rs"),
