@@ -9,17 +9,21 @@ use std::{
 /// A room and those that it may use, from the bottom up.
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("pause", &[]),
     ("clock", &["error"]),
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),
     ("config", &["error", "logging"]),
-    ("status", &[]),
+    ("status", &["error"]),
     ("policy", &["clock", "config", "error"]),
     ("buf", &["error"]),
     ("codec", &["error"]),
     ("object", &["codec", "error"]),
     ("engine", &["buf", "config", "error", "metrics", "logging", "clock", "status"]),
-    ("store", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
+    (
+        "store",
+        &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock", "status"],
+    ),
     ("cache", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     (
         "reader",

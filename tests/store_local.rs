@@ -200,7 +200,7 @@ fn a_folder_that_is_removed_during_an_upload_fails_it() {
         upload.put_part(0, 0, Blob::new("x")).await.unwrap();
         fs::remove_dir_all(&tier).unwrap();
         let answer = upload.commit().await;
-        assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::Unavailable), "{answer:?}");
+        assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::NotFound), "{answer:?}");
     });
 }
 

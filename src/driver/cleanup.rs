@@ -42,8 +42,8 @@ impl Sweep {
     /// # Errors
     /// `INVALID_ARGUMENT` for a key that is out of order, `BUSY` while another step runs, and what the store says.
     pub fn feed(&self, live: Vec<String>, call: &Call) -> Result<Step> {
-        let op = self.start("a feed", call)?;
-        self.driver.0.engine.block_on(&op, self.sweep.clone().feed(op.clone(), live))
+        let (op, step) = self.feeding(live, call)?;
+        self.driver.0.engine.block_on(&op, step)
     }
 
     /// [`feed`](Sweep::feed) that ends in a completion queue.
@@ -51,8 +51,7 @@ impl Sweep {
     /// # Errors
     /// `CLOSED`, `FORKED`.
     pub fn feed_submit(&self, live: Vec<String>, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
-        let started = self.start("a feed", call).map(|op| (op.clone(), self.sweep.clone().feed(op, live)));
-        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+        self.driver.spawn(self.feeding(live, call), slot, |step| Outcome::Swept(Box::new(step)))
     }
 
     /// Sweeps on behind the last live key; repeat it until [`Step::done`].
@@ -60,8 +59,8 @@ impl Sweep {
     /// # Errors
     /// `INVALID_ARGUMENT` where no key was fed, `BUSY` while another step runs, and what the store says.
     pub fn finish(&self, call: &Call) -> Result<Step> {
-        let op = self.start("the rest", call)?;
-        self.driver.0.engine.block_on(&op, self.sweep.clone().finish(op.clone()))
+        let (op, step) = self.finishing(call)?;
+        self.driver.0.engine.block_on(&op, step)
     }
 
     /// [`finish`](Sweep::finish) that ends in a completion queue.
@@ -69,11 +68,20 @@ impl Sweep {
     /// # Errors
     /// `CLOSED`, `FORKED`.
     pub fn finish_submit(&self, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
-        let started = self.start("the rest", call).map(|op| (op.clone(), self.sweep.clone().finish(op)));
-        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+        self.driver.spawn(self.finishing(call), slot, |step| Outcome::Swept(Box::new(step)))
     }
 
-    fn start(&self, what: &str, call: &Call) -> Result<Op> {
-        self.driver.start(OpKind::Sweep, what, call)
+    fn feeding(
+        &self,
+        live: Vec<String>,
+        call: &Call,
+    ) -> Result<(Op, impl Future<Output = Result<Step>> + use<>)> {
+        let op = self.driver.start(OpKind::Sweep, "a feed", call)?;
+        Ok((op.clone(), self.sweep.clone().feed(op, live)))
+    }
+
+    fn finishing(&self, call: &Call) -> Result<(Op, impl Future<Output = Result<Step>> + use<>)> {
+        let op = self.driver.start(OpKind::Sweep, "the rest", call)?;
+        Ok((op.clone(), self.sweep.clone().finish(op)))
     }
 }

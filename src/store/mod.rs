@@ -85,7 +85,8 @@ pub enum Commit {
     Exists,
     /// Certainly not committed, and nothing is visible under the key.
     NotDone(Error),
-    /// The request was sent and its result is not known: look.
+    /// The request was sent and its result is not known: look. With `OUTCOME_UNKNOWN` a look would not tell either:
+    /// what it shows may not last.
     Unknown(Error),
 }
 
@@ -263,6 +264,14 @@ pub trait ObjectStore: Send + Sync + 'static {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>>;
 
+    /// Makes sure of an object that a look has shown and no answer has: that it lasts, and is kept as the settings
+    /// demand. `ours`: it is of the writer that asks. `Done`: it is. `NotDone`: it is not, and was removed again where
+    /// it is ours. `Unknown`: that cannot be said now. Never `Exists`.
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        let _ = (key, ours);
+        Box::pin(std::future::ready(Commit::Done))
+    }
+
     /// What time it is by the clock that gives objects and uploads their times, in µs since the Unix epoch, rounded
     /// down as those are; it may be late by a second or two, and never early. This machine's, where a store has no
     /// other.
@@ -324,6 +333,12 @@ pub trait Upload: Send + Sync {
     /// `NotDone` is the store's, and a whole new upload always can. `NotDone` with `NOT_FOUND` (the store has lost
     /// the upload) or `BUSY` (it met another request for the key) says that nothing else can.
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
+
+    /// Whether certainly no [`commit`](Upload::commit) has reached the store so far, or none that did anything: for who
+    /// stops waiting for one. False where nobody keeps count.
+    fn is_unsent(&self) -> bool {
+        false
+    }
 
     /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>>;

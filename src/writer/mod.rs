@@ -149,6 +149,7 @@ impl Context {
             resumes: target.resume.is_some(),
             if_exists,
             tail,
+            patience: self.settings.retry_time_max,
         };
         match commitment.settle(op, &pending).await {
             Ok(Settled::Committed) => {

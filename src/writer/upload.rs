@@ -118,7 +118,10 @@ impl Target {
             _ => op.guard(sending).await,
         };
         match sent {
-            Ok(Ok(())) => Ok(Pending::Upload(upload.hand_on())),
+            Ok(Ok(())) => {
+                pause!(PartsLast);
+                Ok(Pending::Upload(upload.hand_on()))
+            }
             Ok(Err(ended)) => Err(self.end(Pending::Upload(upload.hand_on()), ended).await),
             Err(e) => Err(self.end(Pending::Upload(upload.hand_on()), Ended::Failed(e)).await),
         }
@@ -130,7 +133,9 @@ impl Target {
         if let Some(found) = self.resume.as_ref().and_then(|resume| resume.take()) {
             return Ok(AbortOnDrop::of(found, true));
         }
+        pause!(BeginBefore);
         let mut upload = AbortOnDrop::of(op.guard(self.store.begin(&self.key, &self.info)).await?, false);
+        pause!(BeginAfter);
         if let Some(resume) = &self.resume {
             op.stage("write the resume file");
             let written = op.guard(resume.write(upload.get())).await;
@@ -227,8 +232,10 @@ impl Target {
             let last = item.last;
             running.push(Box::pin(async move {
                 let _hold = item.hold;
-                op.guard(async { Ok(self.send_part(upload, item.number, item.offset, item.body).await) })
-                    .await
+                let sent = self.send_part(upload, item.number, item.offset, item.body);
+                let sent = op.guard(async { Ok(sent.await) }).await;
+                pause!(PartsBetween);
+                sent
             }));
             while running.len() >= concurrency || last {
                 match running.next().await {
@@ -309,7 +316,9 @@ impl AbortOnDrop {
         let upload = self.upload.take().filter(|_| !self.kept)?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         Some(runtime.spawn(async move {
+            pause!(AbortBefore);
             let _ = tokio::time::timeout(ABORT, upload.abort()).await;
+            pause!(AbortAfter);
         }))
     }
 }

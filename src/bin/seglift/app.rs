@@ -12,7 +12,7 @@ use crate::{
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use seglift::{
     Code, Error, Result,
-    config::{Config, Scope},
+    config::{Config, Described, Scope, Source},
     driver::{Driver, Target},
     engine::{Call, Engine, EngineOptions},
     store::{self, Entry, OpenOptions},
@@ -213,7 +213,12 @@ impl App {
 
 fn engine_options(config: &Config) -> Result<EngineOptions> {
     let settings = config.settings()?;
+    // Elsewhere it is the broker's, whose settings this command shares to look at its store.
+    let is_ours =
+        |setting: &Described| setting.key == "status.socket" && matches!(setting.source, Source::Set { .. });
+    let with = EngineOptions::from(&settings);
     Ok(EngineOptions {
+        status_socket: with.status_socket.filter(|_| config.describe().iter().any(is_ours)),
         threads: settings.engine_threads,
         memory_budget: settings.memory_budget as u64,
         lent_limit: settings.memory_lent_limit as u64,

@@ -221,6 +221,10 @@ impl ObjectStore for FaultStore {
         })
     }
 
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        self.inner.confirm(key, ours)
+    }
+
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
         self.inner.now()
     }

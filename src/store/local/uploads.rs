@@ -27,10 +27,11 @@ use std::{collections::BinaryHeap, sync::Arc};
 /// machine's. Blocks.
 pub(super) fn now(root: &Arc<Root>) -> Result<i64> {
     match Temporary::create(root.clone(), "") {
-        Ok(probe) => match rustix::fs::fstat(&probe.file) {
-            Ok(stat) => Ok(modified_us(&stat)),
-            Err(e) => Err(error(e, "look at", &probe.path())),
-        },
+        Ok(probe) => {
+            pause!(thread ReapClock);
+            let stat = rustix::fs::fstat(&probe.file).map_err(|e| error(e, "look at", &probe.path()))?;
+            Ok(modified_us(&stat))
+        }
         Err(_) => root.check().map(|()| SystemClock::new().now_us()),
     }
 }

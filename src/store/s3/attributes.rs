@@ -228,6 +228,11 @@ impl Attributes {
         !matches!(self.encryption, Encryption::Off)
     }
 
+    /// Whether answers must show an encryption.
+    pub fn wants_encryption(&self) -> bool {
+        !matches!(self.encryption, Encryption::Off)
+    }
+
     /// `INVALID_CONFIG` unless the answer shows the encryption that was asked for. An alias of a KMS key cannot be
     /// compared with the ARN that comes back, so then the algorithm suffices.
     pub fn check_echo(&self, echo: Echo<'_>) -> Result<()> {

@@ -5,7 +5,6 @@
 
 use super::{
     credentials::{CredentialSource, Provided},
-    errors::Action,
     http,
     options::{Env, S3Options, Sse, Style},
     place::{self, Place},
@@ -25,8 +24,7 @@ use aws_sdk_s3::{
         retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
-use std::sync::Arc;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 
 /// The way to one place.
 #[derive(Debug)]
@@ -39,8 +37,6 @@ pub(super) struct Connection {
     http: http::Client,
     engine: Option<Engine>,
     /// Apart, since a reader may be slow to take what has arrived, and no writer may wait for that.
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
     open: OnceCell<Open>,
 }
 
@@ -88,10 +84,8 @@ impl Connection {
             told => told.clone(),
         };
         let http = env.http.client(options.ca_file.as_deref(), &options.proxy)?;
-        let permits = || Arc::new(Semaphore::new(options.concurrency));
-        let (reads, writes) = (permits(), permits());
         let (engine, open) = (env.engine.clone(), OnceCell::new());
-        Ok(Connection { options, endpoint, amazon, sse, http, engine, reads, writes, open })
+        Ok(Connection { options, endpoint, amazon, sse, http, engine, open })
     }
 
     /// The SDK's client. The first call reads the certificates and the AWS profile.
@@ -100,19 +94,6 @@ impl Connection {
     /// `INVALID_CONFIG` for certificates that cannot be used.
     pub async fn client(&self) -> Result<&Client> {
         Ok(&self.open().await?.client)
-    }
-
-    /// A place among the requests that run at a time (`s3.concurrency`, reads and writes apart); waits until there
-    /// is one. To be taken before an attempt's time-out begins, and kept until the answer's last byte. Whoever has
-    /// one does not ask for another, since all may do the same.
-    pub async fn permit(&self, action: Action) -> Result<OwnedSemaphorePermit> {
-        let permits = if action.reads() { &self.reads } else { &self.writes };
-        // Nobody closes the semaphore.
-        permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::new(Code::Closed, "the connection is closed"))
     }
 
     /// The endpoint's URL, for messages: `https://s3.eu-central-1.amazonaws.com`, or what was set.

@@ -162,6 +162,10 @@ impl ObjectStore for S3Store {
         Box::pin(self.list_objects(prefix, after, max))
     }
 
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(self.confirm_object(key, ours))
+    }
+
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
         Box::pin(self.store_time())
     }

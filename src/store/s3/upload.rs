@@ -208,9 +208,8 @@ impl S3Upload {
             .body(bytes);
         let request = self.attributes.on_part(request).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
-        let permit = self.connection.permit(Action::Part).await?;
         let loose = Loose::new(&self.loose);
-        let answer = sending.guard(self.limit, permit, request.send()).await;
+        let answer = sending.guard(self.limit, request.send()).await;
         if answer.as_ref().is_some_and(answered) {
             loose.tied();
         }
@@ -268,11 +267,6 @@ impl S3Upload {
             Ok(client) => client,
             Err(e) => return Commit::NotDone(e),
         };
-        // Before the stage changes: who waits in line has sent nothing.
-        let _permit = match self.connection.permit(Action::Commit).await {
-            Ok(permit) => permit,
-            Err(e) => return Commit::NotDone(e),
-        };
         let (parts, again) = match self.start_commit() {
             Ok(start) => start,
             Err(ended) => return ended,
@@ -288,7 +282,10 @@ impl S3Upload {
         let request = self.attributes.on_commit(request).customize();
         let request = request.interceptor(exchange.clone()).interceptor(handed.clone());
         let limit = self.limit.max(COMMIT_TIME);
-        let error = match exchange.guard(limit, request.send()).await {
+        let error = match exchange
+            .guard(limit, pause_during!(CommitInside, handed.get(), request.send()))
+            .await
+        {
             // Services begin with a 200 and may break off behind it.
             Some(Ok(output)) if exchange.well_formed() && output.e_tag().is_some() => {
                 return self.end_commit(Stage::Done, Commit::Done);
@@ -335,7 +332,6 @@ impl S3Upload {
     async fn abort_once(&self) -> Result<bool> {
         let request = self.connection.client().await?.abort_multipart_upload();
         let request = request.bucket(&self.bucket).key(&self.object_key).upload_id(&self.id);
-        let _permit = self.connection.permit(Action::Abort).await?;
         let exchange = Exchange::new(false);
         let request = request.customize().interceptor(exchange.clone());
         match exchange.guard(self.limit, request.send()).await {
