@@ -6,6 +6,7 @@ mod exists;
 mod maintain;
 mod offload;
 mod read;
+mod resume;
 mod retry;
 mod source;
 mod status;
@@ -19,6 +20,7 @@ const FILES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("offload.rs"),
     include_str!("read.rs"),
+    include_str!("resume.rs"),
     include_str!("retry.rs"),
     include_str!("source.rs"),
     include_str!("status.rs"),

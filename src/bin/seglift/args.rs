@@ -140,6 +140,18 @@ pub struct Offload {
     /// What to do when the key exists already
     #[arg(long, value_enum, default_value_t = IfExists::Same)]
     pub if_exists: IfExists,
+    /// Keep what was sent when it fails, and go on with it when the command is repeated: PATH says what is needed for
+    /// that [default: FILE.seglift-resume]
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        requires = "key",
+        conflicts_with = "records",
+        value_hint = ValueHint::FilePath
+    )]
+    pub resume: Option<Option<PathBuf>>,
 }
 
 /// `--codec`
