@@ -418,6 +418,12 @@ typedef struct seglift_segment {
   uint32_t reserved1;
   /** The digest. */
   uint64_t expected_digest;
+  /**
+   * PATH, FD: the path of a small file that lets another offload go on with this one, or NULL. It is written before the
+   * first part is sent, removed when the offload is settled, and yours to keep meanwhile. An offload that fails then
+   * keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md.
+   */
+  const char *resume;
 } seglift_segment;
 
 /** How a call shall run. Every function that may do I/O takes one; NULL = all defaults. Since 1.0. */
@@ -466,6 +472,11 @@ typedef struct seglift_receipt {
   uint8_t token[SEGLIFT_TOKEN_MAX];
   /** Zero. */
   uint32_t reserved0;
+  /**
+   * Bytes of parts that the store had from an earlier attempt and that were not sent again; 0 without
+   * seglift_segment.resume.
+   */
+  uint64_t resumed_bytes;
 } seglift_receipt;
 
 /** Which segment to read. Since 1.0. */
