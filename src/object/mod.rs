@@ -29,6 +29,7 @@ mod locate;
 mod metadata;
 mod page;
 mod record;
+pub mod salvage;
 mod seek_table;
 mod span;
 mod tail;

@@ -18,7 +18,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LIB = pathlib.Path(os.environ.get("SEGLIFT_LIB", ROOT / "target/release/libseglift.so")).resolve()
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "loading"]
+PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "damage", "loading"]
 # Two shared things are alive at the end on purpose, the default engine and what `fork` made unusable, and Rust's
 # containers hold them by pointers into the middle, which valgrind calls "possibly lost". What nobody can reach is an error.
 VALGRIND = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=definite,indirect",
