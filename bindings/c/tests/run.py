@@ -18,8 +18,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LIB = pathlib.Path(os.environ.get("SEGLIFT_LIB", ROOT / "target/release/libseglift.so")).resolve()
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "loading", "versions", "older", "load",
-            "panics"]
+PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "damage", "loading", "versions", "older",
+            "load", "panics"]
 # The header that a program is compiled with, where it is not the one of today. None of these ever changes.
 HEADERS = {"older": f"{HERE}/headers/1.0"}
 # Two shared things are alive at the end on purpose, the default engine and what `fork` made unusable, and Rust's
