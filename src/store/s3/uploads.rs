@@ -201,7 +201,8 @@ impl S3Store {
         let there = self.each_part(&object_key, &upload.id, |part| {
             let time_us = part.last_modified().and_then(micros).ok_or("does not say when a part came")?;
             arrived.newest_us = arrived.newest_us.max(time_us);
-            arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            let size = part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            arrived.bytes = arrived.bytes.saturating_add(size);
             Ok(())
         });
         Ok(there.await?.then_some(arrived))
@@ -215,12 +216,13 @@ impl S3Store {
         id: &str,
         mut see: impl FnMut(&Part) -> Result<(), &'static str>,
     ) -> Result<bool> {
-        let mut after: Option<String> = None;
+        let mut after: Option<u32> = None;
         loop {
             let exchange = Exchange::new(false);
             let request = self.connection.client().await?.list_parts().bucket(&self.place.bucket);
             let request = self.attributes.on_parts(request).key(object_key).upload_id(id);
-            let request = request.set_part_number_marker(after.clone()).max_parts(MAX_PAGE as i32);
+            let marker = after.map(|number| number.to_string());
+            let request = request.set_part_number_marker(marker).max_parts(MAX_PAGE as i32);
             let sent = request.customize().interceptor(exchange.clone()).send();
             let answer = match self.answer(Action::Parts, None, &exchange, sent).await {
                 Ok(answer) => answer,
@@ -235,8 +237,9 @@ impl S3Store {
             if answer.is_truncated() != Some(true) {
                 return Ok(true);
             }
-            match answer.next_part_number_marker {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            // The number of the last part: only where it grows does the list come to an end.
+            match answer.next_part_number_marker.and_then(|marker| marker.parse().ok()) {
+                Some(next) if after.is_none_or(|after| after < next) => after = Some(next),
                 _ => return Err(odd("says that there is more and not where")),
             }
         }
