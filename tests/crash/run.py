@@ -16,9 +16,9 @@ SCALE=full does each case in all its variants, and kills at random moments, too.
 sentence contains it.
 """
 
+import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -62,6 +62,10 @@ POINTS = {
     "host.dropped": DELETE,
 }
 MAY_END = ["reap", "sweep", "fail"]
+# Where the command is killed that keeps what it has sent; and whether the store has parts by then that need not be sent
+# again.
+RESUMED = {"begin.after": False, "part.inside": False, "parts.between": True, "parts.last": True, "commit.before": True,
+           "commit.inside": False, "commit.after": False}
 REQUESTS = {
     "CreateMultipartUpload": UPLOAD,
     "UploadPart": UPLOAD,
@@ -260,6 +264,32 @@ def at_point(case, point, step, repeats_first):
     recovered(case, repeats_first)
 
 
+def resumed(case, point, has_parts, reaps_first):
+    """`seglift offload --resume`, and the same command again: over what it left, or after a reap has removed that."""
+    case.run("small")
+    source, key = case.folder / "source", f"t/{100 * (case.runs + 1)}/segment"
+    case.run(f"write={source}")
+    words = ["offload", source, "--to", case.store.uri, "--key", key, "--codec", case.codec, "--resume", "--json"]
+    words += ["--set", f"upload.part.size={case.store.part}", "--set", "owner=crash"]
+    marker = case.folder / f"marker-{point}"
+    environment = {**clean_environment(), **case.store.environment, "SEGLIFT_PAUSE": f"{point}:{marker}"}
+    with open(case.folder / "stderr", "ab") as errors:
+        process = subprocess.Popen([SEGLIFT, *words], env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+    wait_for(lambda: marker.exists() or process.poll() is not None, f"{point} was not reached")
+    if process.returncode is not None:
+        raise Wrong(f"the command ended with {process.returncode} before {point}: {case.words()}")
+    case.kill(process)
+    case.run("verify")
+    if reaps_first:
+        case.clean()
+    again = json.loads(case.command(*words))
+    if has_parts and not reaps_first and again["resumed_bytes"] == 0:
+        raise Wrong(f"nothing was resumed: {again}")
+    if list(case.folder.glob("*.seglift-resume")):
+        raise Wrong("the resume file is still there")
+    recovered(case, True)
+
+
 def on_the_wire(case, request, when, repeats_first):
     """`when`: "answer" (it never comes), "request" (the store gets it as soon as the host is dead), "late" (after all has
     been repeated and cleaned up: nothing may change by it that cannot be cleaned up again)."""
@@ -316,7 +346,8 @@ def points_of(kind):
 
 def cases(kind):
     """All cases of a kind of store: their sentences, and the arguments of `crashes`."""
-    for point in points_of(kind):
+    found = points_of(kind)
+    for point in found:
         if point not in POINTS:
             yield f"{kind}: the matrix knows the point {point}", (kind, "none", False, no_case, point)
             continue
@@ -330,6 +361,15 @@ def cases(kind):
         for codec, way, first in chosen:
             order = "repeated and cleaned up" if first else "cleaned up and repeated"
             yield f"{kind}, {codec}: killed at {point} of {way}, {order}", (kind, codec, False, at_point, point, way, first)
+    for point, has_parts in RESUMED.items():
+        if point not in found:
+            continue
+        drawn = zlib.crc32(f"{kind} {point} resumed".encode())
+        chosen = [("none", bool(drawn & 1)), ("zstd", not drawn & 1)]
+        for codec, reaps in list(product(["none", "zstd"], [False, True])) if FULL else chosen:
+            how = "reaped and repeated" if reaps else "resumed"
+            sentence = f"{kind}, {codec}: seglift offload --resume killed at {point}, {how}"
+            yield sentence, (kind, codec, False, resumed, point, has_parts, reaps)
     for request, when in product(REQUESTS if kind != "file" else [], ["answer", "request", "late"]):
         drawn = zlib.crc32(f"{kind} {request} {when}".encode())
         for codec in ["none", "zstd"] if FULL else [["none", "zstd"][drawn & 1]]:
