@@ -45,7 +45,7 @@ test-c: lib-testing minibroker
 	@status=0; for runner in $(wildcard $(C_RUNNERS)); do CC='$(CC)' python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
-C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py
+C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py tests/crash/run.py
 
 ## test-stores: everything again on s3://, with versitygw and MinIO as the stores
 # Their tests are not among cargo's own (test = false in Cargo.toml): they need servers, which the
@@ -54,7 +54,8 @@ test-stores: lib-testing minibroker
 	@scripts/test-servers.sh
 	@status=0; \
 	$(CARGO) test --release --locked --no-fail-fast $(FEATURES) $(STORE_TESTS:%=--test %) || status=1; \
-	python3 tests/servers/run.py || status=1; exit $$status
+	python3 tests/servers/run.py || status=1; \
+	python3 tests/crash/run.py versitygw minio || status=1; exit $$status
 
 STORE_TESTS = stores
 
