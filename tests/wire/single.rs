@@ -128,7 +128,8 @@ pub const FOR_EVER: &[(&str, &[&str])] = &[
     ("range-1", &["get", "look"]),
     ("no-etag", &["put", "part", "get", "look"]),
     ("drip-1", &["get", "look"]),
-    ("up-drip-1", &["put", "part"]),
+    ("up-drip-400", &["put"]),
+    ("up-drip-1", &["part"]),
 ];
 
 /// A table, one case for each request.
