@@ -101,7 +101,7 @@ impl Driver {
             previous?,
             ReadOptions::from(&*settings),
         );
-        let scope = Scope::new(format!("the driver of {}", store.uri()));
+        let scope = Scope::of_driver(store.uri());
         let writer = Arc::new(writer::Context {
             scope: scope.clone(),
             fingerprint: store::fingerprint(store.uri()),
@@ -340,7 +340,7 @@ operation! {
 mod cleanup;
 mod open;
 
-pub use cleanup::Sweep;
+pub use cleanup::{Scrub, Sweep};
 pub use open::Target;
 
 use open::warn_of_lost_settings;
@@ -430,7 +430,9 @@ async fn delete(store: Arc<dyn ObjectStore>, op: Op, keys: Vec<String>) -> Resul
             Err(e) => results.push(Err(e)),
         }
     }
+    pause!(DeleteBefore);
     let deleted = op.guard(async { Ok(store.delete(&valid).await) }).await?;
+    pause!(DeleteAfter);
     for (place, result) in places.into_iter().zip(deleted) {
         results[place] = result;
     }

@@ -41,6 +41,9 @@
 //!
 //! `ARCHITECTURE.md` follows a byte in and out; `docs/semantics.md` is what is promised.
 
+#[macro_use]
+mod pause;
+
 pub mod buf;
 pub mod cache;
 pub mod clock;

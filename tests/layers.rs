@@ -9,17 +9,21 @@ use std::{
 /// A room and those that it may use, from the bottom up.
 const ROOMS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("pause", &[]),
     ("clock", &["error"]),
     ("metrics", &["error"]),
     ("logging", &["error", "clock", "metrics"]),
     ("config", &["error", "logging"]),
-    ("status", &[]),
+    ("status", &["error"]),
     ("policy", &["clock", "config", "error"]),
     ("buf", &["error"]),
     ("codec", &["error"]),
     ("object", &["codec", "error"]),
     ("engine", &["buf", "config", "error", "metrics", "logging", "clock", "status"]),
-    ("store", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
+    (
+        "store",
+        &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock", "status"],
+    ),
     ("cache", &["object", "codec", "buf", "engine", "config", "error", "metrics", "logging", "clock"]),
     (
         "reader",
@@ -37,7 +41,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "maintain",
-        &["reader", "cache", "store", "object", "engine", "config", "error", "metrics", "logging", "clock"],
+        &[
+            "reader", "cache", "store", "object", "codec", "engine", "config", "error", "metrics", "logging",
+            "clock",
+        ],
     ),
     (
         "driver",

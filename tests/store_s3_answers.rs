@@ -193,29 +193,6 @@ fn a_deleted_and_an_archived_object_say_what_they_are() {
 }
 
 #[test]
-fn a_request_counts_among_those_that_run_until_its_last_byte() {
-    let server = Scripted::always(Answer::part(0, 1_000_000, &bytes(3, 900_000)));
-    let mut options = server.options();
-    options.s3.options.concurrency = 1;
-    let store = open("s3://bucket/tier", &options).unwrap();
-    block_on(async {
-        let k = key("k");
-        let get = || store.get(&k, GetRange::Range(0..900_000));
-        let mut first = get().await.unwrap().body;
-        let first_piece = first.next().await.unwrap().unwrap();
-        assert!(
-            tokio::time::timeout(PATIENCE, get()).await.is_err(),
-            "a second request ran beside the first"
-        );
-        let mut left = 900_000 - first_piece.len();
-        while left > 0 {
-            left -= first.next().await.unwrap().unwrap().len();
-        }
-        get().await.unwrap();
-    });
-}
-
-#[test]
 fn a_customers_key_goes_along_with_each_read() {
     let server = Scripted::start(|_, request| match request.method.as_str() {
         "HEAD" => Answer::new(200).header("Content-Length", "10").header("Last-Modified", DATE),

@@ -10,7 +10,7 @@ pub mod checksum;
 pub(crate) mod varint;
 mod zstd;
 
-pub use self::zstd::{Compressor, Decompressor};
+pub use self::zstd::{Compressor, Decompressor, version};
 
 /// How the stored bytes of a block or an attachment come from its raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -17,6 +17,11 @@ use crate::error::{Code, Error, Result};
 /// What an empty context takes, about, for the message when even that is missing.
 const CONTEXT: usize = 128 << 10;
 
+/// The version of zstd, on which the bytes of a frame depend: `zstd 1.5.7`.
+pub fn version() -> String {
+    format!("zstd {}", zstd_safe::version_string())
+}
+
 /// A reusable zstd compressor; about 1 MiB of working memory at level 1. One thread at a time.
 pub struct Compressor(CCtx<'static>);
 
@@ -68,6 +73,18 @@ impl Decompressor {
     /// A decompressor. `RESOURCE_EXHAUSTED` if memory is short.
     pub fn new() -> Result<Self> {
         DCtx::try_create().map(Self).ok_or_else(|| exhausted(CONTEXT))
+    }
+
+    /// Raw bytes that the zstd frame at the start of `stored` declares; its first 18 bytes are enough. `None` if there
+    /// is no frame with a content size.
+    pub fn frame_raw_len(stored: &[u8]) -> Option<u64> {
+        zstd_safe::get_frame_content_size(stored).ok().flatten()
+    }
+
+    /// Stored bytes of the whole zstd frame at the start of `stored`, which may go on with others. Only lengths are
+    /// looked at. `None` if there is none, or not all of it.
+    pub fn frame_stored_len(stored: &[u8]) -> Option<usize> {
+        zstd_safe::find_frame_compressed_size(stored).ok()
     }
 
     /// Fills `dest` exactly with the raw bytes of the frame `stored`.

@@ -1,10 +1,11 @@
-//! Reap and sweep through a driver: the same deadlines, cancels and queues as for everything else.
+//! Reap, sweep and scrub through a driver: the same deadlines, cancels and queues as for everything else.
 
 use super::{Driver, Outcome};
 use crate::{
     engine::{Call, Op, OpKind, Slot},
     error::Result,
     maintain::{self, ReapOptions, Report, Step, SweepOptions},
+    reader::{SegmentRef, VerifyReport},
 };
 
 operation! {
@@ -42,8 +43,8 @@ impl Sweep {
     /// # Errors
     /// `INVALID_ARGUMENT` for a key that is out of order, `BUSY` while another step runs, and what the store says.
     pub fn feed(&self, live: Vec<String>, call: &Call) -> Result<Step> {
-        let op = self.start("a feed", call)?;
-        self.driver.0.engine.block_on(&op, self.sweep.clone().feed(op.clone(), live))
+        let (op, step) = self.feeding(live, call)?;
+        self.driver.0.engine.block_on(&op, step)
     }
 
     /// [`feed`](Sweep::feed) that ends in a completion queue.
@@ -51,8 +52,7 @@ impl Sweep {
     /// # Errors
     /// `CLOSED`, `FORKED`.
     pub fn feed_submit(&self, live: Vec<String>, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
-        let started = self.start("a feed", call).map(|op| (op.clone(), self.sweep.clone().feed(op, live)));
-        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+        self.driver.spawn(self.feeding(live, call), slot, |step| Outcome::Swept(Box::new(step)))
     }
 
     /// Sweeps on behind the last live key; repeat it until [`Step::done`].
@@ -60,8 +60,8 @@ impl Sweep {
     /// # Errors
     /// `INVALID_ARGUMENT` where no key was fed, `BUSY` while another step runs, and what the store says.
     pub fn finish(&self, call: &Call) -> Result<Step> {
-        let op = self.start("the rest", call)?;
-        self.driver.0.engine.block_on(&op, self.sweep.clone().finish(op.clone()))
+        let (op, step) = self.finishing(call)?;
+        self.driver.0.engine.block_on(&op, step)
     }
 
     /// [`finish`](Sweep::finish) that ends in a completion queue.
@@ -69,11 +69,67 @@ impl Sweep {
     /// # Errors
     /// `CLOSED`, `FORKED`.
     pub fn finish_submit(&self, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
-        let started = self.start("the rest", call).map(|op| (op.clone(), self.sweep.clone().finish(op)));
-        self.driver.spawn(started, slot, |step| Outcome::Swept(Box::new(step)))
+        self.driver.spawn(self.finishing(call), slot, |step| Outcome::Swept(Box::new(step)))
     }
 
-    fn start(&self, what: &str, call: &Call) -> Result<Op> {
-        self.driver.start(OpKind::Sweep, what, call)
+    fn feeding(
+        &self,
+        live: Vec<String>,
+        call: &Call,
+    ) -> Result<(Op, impl Future<Output = Result<Step>> + use<>)> {
+        let op = self.driver.start(OpKind::Sweep, "a feed", call)?;
+        Ok((op.clone(), self.sweep.clone().feed(op, live)))
+    }
+
+    fn finishing(&self, call: &Call) -> Result<(Op, impl Future<Output = Result<Step>> + use<>)> {
+        let op = self.driver.start(OpKind::Sweep, "the rest", call)?;
+        Ok((op.clone(), self.sweep.clone().finish(op)))
+    }
+}
+
+impl Driver {
+    /// Verifies without being felt: what the [`Scrub`] reads is `rate` bytes each second at most (0: no limit), has no
+    /// place in the cache, and leaves places for those who read. Nothing is read before its first object.
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn scrub(&self, rate: u64) -> Result<Scrub> {
+        self.check_open()?;
+        Ok(Scrub { driver: self.clone(), scrub: maintain::Scrub::new(self.0.maintain.clone(), rate), rate })
+    }
+}
+
+/// A scrub through a driver. Clones are the same one and share its rate; any number of threads may use it, each for
+/// another object.
+#[derive(Clone)]
+pub struct Scrub {
+    driver: Driver,
+    scrub: maintain::Scrub,
+    rate: u64,
+}
+
+impl Scrub {
+    /// Bytes each second, at most; 0 is no limit.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Reads and checks everything of a segment, as [`Driver::verify`]. Its deadline should leave room for the rate.
+    ///
+    /// # Errors
+    /// Those of [`Driver::verify`].
+    pub fn verify(&self, r: &SegmentRef, call: &Call) -> Result<VerifyReport> {
+        let op = self.driver.start(OpKind::Verify, &r.key, call)?;
+        self.driver.0.engine.block_on(&op, self.scrub.clone().verify(op.clone(), r.clone()))
+    }
+
+    /// [`verify`](Scrub::verify) that ends in a completion queue.
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn verify_submit(&self, r: &SegmentRef, call: &Call, slot: Slot<Outcome>) -> Result<u64> {
+        let started = self.driver.start(OpKind::Verify, &r.key, call);
+        let started = started.map(|op| (op.clone(), self.scrub.clone().verify(op, r.clone())));
+        self.driver.spawn(started, slot, |report| Outcome::Verified(Box::new(report)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     config::{self, Config, Settings},
-    engine::Engine,
+    engine::{Engine, EngineOptions},
     error::{Code, Error, Result},
     store::{OpenOptions, s3},
 };
@@ -77,6 +77,7 @@ pub(super) fn warn_of_lost_settings(engine: &Engine, config: &Config, settings: 
         "memory.budget" => settings.memory_budget as u64 == runs.memory_budget,
         "memory.lent.limit" => settings.memory_lent_limit as u64 == runs.lent_limit,
         "cache.memory.size" => settings.cache_memory_size as u64 == runs.cache_size,
+        "status.socket" => EngineOptions::from(settings).status_socket == runs.status_socket,
         _ => true,
     };
     for key in config.given(config::Scope::Engine).filter(|key| !same(key)) {

@@ -39,6 +39,11 @@ pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Whether this process was forked by one that had asked [`generation`].
+pub fn is_child() -> bool {
+    generation() > 1
+}
+
 /// `FORKED` unless `made_in` is the generation of this process.
 ///
 /// # Errors

@@ -21,6 +21,7 @@ mod registry;
 mod run;
 mod scope;
 mod signals;
+mod status;
 
 pub use crate::metrics::Op as OpKind;
 pub use budget::{Budget, Class, Reclaim, Reservation};
@@ -37,7 +38,7 @@ use crate::config::{Config, Settings};
 use crate::error::{Code, Error, Result};
 use crate::logging::{Level, Logger};
 use crate::metrics::{CacheKind, Metrics};
-use crate::status::{CacheStatus, FailedOp, RunningOp, Status};
+use crate::status::socket::StatusSocket;
 use fork::PerProcess;
 use parking_lot::Mutex;
 use registry::Registry;
@@ -46,8 +47,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -66,6 +68,8 @@ pub struct EngineOptions {
     pub cache_size: u64,
     /// The least severe log lines that are kept; `None` keeps none.
     pub log_level: Option<Level>,
+    /// Where to make the socket that tells other processes of the owner the status; `None` makes none.
+    pub status_socket: Option<PathBuf>,
 }
 
 impl Default for EngineOptions {
@@ -79,6 +83,7 @@ impl Default for EngineOptions {
             lent_limit: 64 << 20,
             cache_size: 48 << 20,
             log_level: Some(Level::Info),
+            status_socket: None,
         }
     }
 }
@@ -91,6 +96,8 @@ impl From<&Settings> for EngineOptions {
             lent_limit: settings.memory_lent_limit as u64,
             cache_size: settings.cache_memory_size as u64,
             log_level: settings.log_level,
+            status_socket: (!settings.status_socket.is_empty())
+                .then(|| settings.status_socket.clone().into()),
             ..EngineOptions::default()
         }
     }
@@ -108,6 +115,8 @@ struct Inner {
     budget: Budget,
     pool: Pool,
     extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
+    stores: status::Stores,
+    socket: OnceLock<StatusSocket>,
 }
 
 /// Threads, budget, registry. Clones are the same engine; any thread may use it. It ends when the last handle
@@ -119,7 +128,8 @@ impl Engine {
     /// An engine of its own.
     ///
     /// # Errors
-    /// `INVALID_CONFIG` if an option is out of its range, `RESOURCE_EXHAUSTED` if there are no threads.
+    /// `INVALID_CONFIG` if an option is out of its range or the status socket cannot be where it should,
+    /// `RESOURCE_EXHAUSTED` if there are no threads, `BUSY` if the socket's folder is locked.
     pub fn new(options: EngineOptions) -> Result<Engine> {
         check(&options)?;
         let generation = fork::generation();
@@ -129,7 +139,7 @@ impl Engine {
         let runtime = start(&options)?;
         // 1/32 of the budget may lie around as recycled pieces: 4 MiB of 128, a part's worth of reading.
         let idle = (options.memory_budget / 32 / crate::buf::PIECE as u64).clamp(2, 64) as usize;
-        Ok(Engine(Arc::new(Inner {
+        let engine = Engine(Arc::new(Inner {
             generation,
             started: Instant::now(),
             runtime: Some(runtime),
@@ -139,8 +149,12 @@ impl Engine {
             budget,
             pool: Pool::new(idle),
             extensions: Mutex::default(),
+            stores: status::Stores::default(),
+            socket: OnceLock::new(),
             options,
-        })))
+        }));
+        engine.open_socket()?;
+        Ok(engine)
     }
 
     /// An engine with the settings of scope `engine`.
@@ -152,7 +166,8 @@ impl Engine {
     }
 
     /// The engine that all drivers share unless told otherwise: made with the settings of the environment
-    /// when it is first asked for, and again in a forked child; it lives as long as the process.
+    /// when it is first asked for, and again in a forked child, which leaves the status socket to its parent; it
+    /// lives as long as the process.
     ///
     /// # Errors
     /// As [`open`](Engine::open).
@@ -162,7 +177,10 @@ impl Engine {
             // What is not UTF-8 is none of our settings.
             let text = |(k, v): (OsString, OsString)| Some((k.into_string().ok()?, v.into_string().ok()?));
             config.load_env(std::env::vars_os().filter_map(text))?;
-            Ok((&config.settings()?).into())
+            let options = EngineOptions::from(&config.settings()?);
+            // What the environment says of the one socket was meant for the first of the family.
+            let status_socket = options.status_socket.filter(|_| !fork::is_child());
+            Ok(EngineOptions { status_socket, ..options })
         })
     }
 
@@ -288,70 +306,8 @@ impl Engine {
         self.0.registry.len()
     }
 
-    /// What the engine is doing.
-    pub fn status(&self) -> Status {
-        Status {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-            uptime_s: self.0.started.elapsed().as_secs_f64(),
-            threads: self.0.options.threads,
-            budget: self.0.budget.stats(),
-            cache: self.cache_status(),
-            pieces_in_use: self.0.pool.in_use(),
-            pieces_idle: self.0.pool.idle(),
-            running: self.0.registry.all().iter().map(running_op).collect(),
-            failed: self.0.registry.failed().iter().map(failed_op).collect(),
-        }
-    }
-
-    fn cache_status(&self) -> CacheStatus {
-        let (metrics, kind) = (&self.0.metrics, CacheKind::Memory);
-        CacheStatus {
-            size: self.0.options.cache_size,
-            bytes: self.0.budget.stats().cache,
-            hits: metrics.cache_hits.of(kind).value(),
-            misses: metrics.cache_misses.of(kind).value(),
-            evictions: metrics.cache_evictions.of(kind).value(),
-        }
-    }
-
-    /// [`status`](Engine::status) as one line of JSON.
-    pub fn status_json(&self) -> String {
-        self.status().to_json()
-    }
-
     fn registry(&self) -> &Registry {
         &self.0.registry
-    }
-}
-
-fn running_op(op: &Op) -> RunningOp {
-    let p = op.snapshot();
-    RunningOp {
-        id: op.id(),
-        kind: op.kind().name(),
-        what: op.what().to_owned(),
-        stage: p.stage,
-        queued: p.queued,
-        age_s: p.age.as_secs_f64(),
-        idle_s: p.idle.as_secs_f64(),
-        bytes_done: p.bytes_done,
-        bytes_total: p.bytes_total,
-        bytes_per_s: (p.bytes_done as f64 / p.age.as_secs_f64().max(1e-3)) as u64,
-        deadline_left_s: op.deadline().map(|_| op.remaining().as_secs_f64()),
-    }
-}
-
-fn failed_op(op: &registry::Finished) -> FailedOp {
-    FailedOp {
-        id: op.id,
-        kind: op.kind.name(),
-        what: op.what.clone(),
-        stage: op.stage.clone(),
-        age_s: op.age.as_secs_f64(),
-        ago_s: op.ended.elapsed().as_secs_f64(),
-        code: op.error.code().name(),
-        message: op.error.message().to_owned(),
     }
 }
 
@@ -405,7 +361,12 @@ impl Drop for Inner {
         if self.check_fork().is_err() {
             // Its threads exist in the parent only: to wait for them is to wait for ever.
             std::mem::forget(runtime);
+            // So are the socket's clients, and its path.
+            std::mem::forget(self.socket.take());
         } else if let Some(runtime) = runtime {
+            if let Some(socket) = self.socket.take() {
+                socket.close(|| self.status().to_json());
+            }
             // Waits for nobody, which also makes it right on one of its own threads, where the last
             // operation may have held the last handle.
             runtime.shutdown_background();

@@ -11,17 +11,18 @@
 use super::Engine;
 use super::call::{Call, Cancel};
 use super::patience::Patience;
-use super::registry::Finished;
+use super::registry::{Ended, Failed, Succeeded};
 use crate::error::{Code, Error, Result};
 use crate::logging::Level;
 use crate::metrics::{Op as OpKind, Outcome};
+use crate::status::Recent;
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// The limits of an operation whose [`Call`] names none: the driver's settings.
@@ -64,8 +65,14 @@ pub(super) struct Shared {
     total: AtomicU64,
     /// When a byte was moved last, in ms after `started`.
     moved_ms: AtomicU64,
+    /// Bytes of the last three seconds and the one that runs.
+    lately: Recent<4, 1000>,
+    /// The store that it works in, once a scope knows it.
+    store: OnceLock<Arc<str>>,
     running: AtomicBool,
     commit_sent: AtomicBool,
+    /// A commit was sent at some time.
+    committed: AtomicBool,
     finished: AtomicBool,
     stop: Cancel,
     finalizers: Mutex<Vec<Finalizer>>,
@@ -100,8 +107,11 @@ impl Op {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             moved_ms: AtomicU64::new(0),
+            lately: Recent::default(),
+            store: OnceLock::new(),
             running: AtomicBool::new(false),
             commit_sent: AtomicBool::new(false),
+            committed: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             stop: Cancel::new(),
             finalizers: Mutex::new(Vec::new()),
@@ -124,6 +134,16 @@ impl Op {
         &self.0.what
     }
 
+    /// The URI of the store that it works in, if its scope has one.
+    pub fn store(&self) -> Option<&str> {
+        self.0.store.get().map(|uri| &**uri)
+    }
+
+    pub(super) fn works_in(&self, store: &Arc<str>) {
+        // It enters one scope.
+        let _ = self.0.store.set(store.clone());
+    }
+
     /// How the caller wants it.
     pub fn call(&self) -> &Call {
         &self.0.call
@@ -141,8 +161,17 @@ impl Op {
 
     /// `bytes` were moved: counts them and feeds the stall watchdog. 0 only feeds it.
     pub fn progress(&self, bytes: u64) {
+        let now_ms = millis(self.0.started.elapsed());
         self.0.done.fetch_add(bytes, Relaxed);
-        self.0.moved_ms.store(millis(self.0.started.elapsed()), Relaxed);
+        self.0.moved_ms.store(now_ms, Relaxed);
+        if bytes > 0 {
+            self.0.lately.add(now_ms, bytes);
+        }
+    }
+
+    /// Bytes moved for each of the last seconds, those that were sent again among them.
+    pub fn bytes_per_s_now(&self) -> u64 {
+        self.0.lately.per_second(millis(self.0.started.elapsed()))
     }
 
     /// How many bytes there are to move.
@@ -154,6 +183,7 @@ impl Op {
     /// `OUTCOME_UNKNOWN`.
     pub fn commit_sent(&self) {
         self.0.commit_sent.store(true, Relaxed);
+        self.0.committed.store(true, Relaxed);
     }
 
     /// The commit was answered: certain again.
@@ -389,7 +419,7 @@ impl Op {
 
     /// Ends the operation: finalizers, then the registry. Only the first call counts.
     pub fn finish<T>(&self, result: &Result<T>) {
-        self.0.finish(result.into(), result.as_ref().err());
+        self.0.finish(result.into(), Some(result.as_ref().map(|_| ())));
     }
 }
 
@@ -398,7 +428,8 @@ impl Op {
 const BACKSTOP: Duration = Duration::from_secs(2);
 
 impl Shared {
-    fn finish(&self, outcome: Outcome, error: Option<&Error>) {
+    /// Without a `result` nobody waits for one.
+    fn finish(&self, outcome: Outcome, result: Option<Result<(), &Error>>) {
         let finalizers = {
             let mut finalizers = self.finalizers.lock();
             if self.finished.swap(true, Relaxed) {
@@ -411,19 +442,43 @@ impl Shared {
             let _ = catch_unwind(AssertUnwindSafe(finalizer));
         }
         let age = self.started.elapsed();
-        let failed = error.map(|error| Finished {
+        let op = || Succeeded {
             id: self.id,
             kind: self.kind,
+            store: self.store.get().cloned(),
             what: self.what.to_string(),
-            stage: self.stage.lock().to_string(),
             age,
             ended: Instant::now(),
-            error: error.clone(),
-        });
+            bytes: self.done.load(Relaxed),
+        };
+        let ended = match result {
+            Some(Err(error)) => {
+                let stage = self.stage.lock().to_string();
+                Some(Ended::Badly(Failed { op: op(), stage, error: error.clone() }))
+            }
+            Some(Ok(())) if self.is_memorable() => Some(Ended::Well(op())),
+            _ => None,
+        };
         self.engine.metrics().operation_ended(self.kind, outcome, age);
-        self.engine.registry().remove(self.id, failed);
-        if let Some(error) = error {
+        self.engine.registry().remove(self.id, ended);
+        if let Some(Err(error)) = result {
             self.log(error);
+        }
+    }
+
+    /// Whether its success is worth remembering: it changed a store, or somebody waited long for it. Reads would
+    /// push the rest out in no time.
+    fn is_memorable(&self) -> bool {
+        match self.kind {
+            OpKind::Offload | OpKind::Verify | OpKind::Delete | OpKind::Reap | OpKind::Sweep => true,
+            // Waiting for room and giving up are a writer's, too.
+            OpKind::Writer => self.committed.load(Relaxed),
+            OpKind::Read
+            | OpKind::ReadRecords
+            | OpKind::ReadAttachment
+            | OpKind::Stat
+            | OpKind::List
+            | OpKind::ObjectRange => false,
         }
     }
 

@@ -1,33 +1,73 @@
-//! Who runs, and what failed last.
+//! Who runs, and what became of those who ran last.
 
 use super::op::{Op, Shared};
 use crate::error::Error;
 use crate::metrics::Op as OpKind;
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How many failures the status remembers: enough to see what repeats, a few KiB.
-const REMEMBERED: usize = 16;
+/// How many successes and how many failures the status remembers: enough to see what became of an evening's
+/// offloads, some tens of KiB.
+const REMEMBERED: usize = 128;
+
+/// An operation that succeeded.
+#[derive(Clone, Debug)]
+pub(super) struct Succeeded {
+    pub id: u64,
+    pub kind: OpKind,
+    pub store: Option<Arc<str>>,
+    pub what: String,
+    pub age: Duration,
+    pub ended: Instant,
+    pub bytes: u64,
+}
 
 /// An operation that failed.
 #[derive(Clone, Debug)]
-pub(super) struct Finished {
-    pub id: u64,
-    pub kind: OpKind,
-    pub what: String,
+pub(super) struct Failed {
+    /// All but how it ended.
+    pub op: Succeeded,
     pub stage: String,
-    pub age: Duration,
-    pub ended: Instant,
     pub error: Error,
+}
+
+/// How an operation ended, where that is remembered.
+pub(super) enum Ended {
+    Well(Succeeded),
+    Badly(Failed),
+}
+
+/// The last of their kind.
+struct Last<T> {
+    all: VecDeque<T>,
+    /// How many there ever were.
+    total: u64,
+}
+
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Last { all: VecDeque::new(), total: 0 }
+    }
+}
+
+impl<T> Last<T> {
+    fn add(&mut self, one: T) {
+        self.total += 1;
+        if self.all.len() == REMEMBERED {
+            self.all.pop_front();
+        }
+        self.all.push_back(one);
+    }
 }
 
 /// The running operations of an engine. Holds them weakly: an operation lives as long as those who run it.
 pub(super) struct Registry {
     running: Mutex<HashMap<u64, Weak<Shared>>>,
-    failed: Mutex<VecDeque<Finished>>,
+    succeeded: Mutex<Last<Succeeded>>,
+    failed: Mutex<Last<Failed>>,
     last_id: AtomicU64,
 }
 
@@ -35,7 +75,8 @@ impl Registry {
     pub fn new() -> Registry {
         Registry {
             running: Mutex::default(),
-            failed: Mutex::new(VecDeque::with_capacity(REMEMBERED)),
+            succeeded: Mutex::default(),
+            failed: Mutex::default(),
             last_id: AtomicU64::new(0),
         }
     }
@@ -50,18 +91,18 @@ impl Registry {
     }
 
     pub fn add(&self, op: &Op) {
-        self.running.lock().insert(op.id(), std::sync::Arc::downgrade(&op.0));
+        self.running.lock().insert(op.id(), Arc::downgrade(&op.0));
     }
 
-    pub fn remove(&self, id: u64, failed: Option<Finished>) {
-        self.running.lock().remove(&id);
-        if let Some(failed) = failed {
-            let mut all = self.failed.lock();
-            if all.len() == REMEMBERED {
-                all.pop_front();
-            }
-            all.push_back(failed);
+    /// Forgets a running operation, and remembers its end.
+    pub fn remove(&self, id: u64, ended: Option<Ended>) {
+        // Remembered first: who looks in between finds it twice rather than nowhere.
+        match ended {
+            None => {}
+            Some(Ended::Well(op)) => self.succeeded.lock().add(op),
+            Some(Ended::Badly(op)) => self.failed.lock().add(op),
         }
+        self.running.lock().remove(&id);
     }
 
     pub fn find(&self, id: u64) -> Option<Op> {
@@ -81,8 +122,15 @@ impl Registry {
         self.running.lock().len()
     }
 
-    /// The last failures, the oldest first.
-    pub fn failed(&self) -> Vec<Finished> {
-        self.failed.lock().iter().cloned().collect()
+    /// How many successes there were of those that are remembered, and the last, the oldest first.
+    pub fn succeeded(&self) -> (u64, Vec<Succeeded>) {
+        let last = self.succeeded.lock();
+        (last.total, last.all.iter().cloned().collect())
+    }
+
+    /// How many failures there were, and the last, the oldest first.
+    pub fn failed(&self) -> (u64, Vec<Failed>) {
+        let last = self.failed.lock();
+        (last.total, last.all.iter().cloned().collect())
     }
 }

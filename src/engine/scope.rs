@@ -19,6 +19,7 @@ struct State {
 struct Inner {
     generation: u64,
     name: String,
+    store: Option<Arc<str>>,
     state: Mutex<State>,
     drained: Condvar,
 }
@@ -28,11 +29,21 @@ struct Inner {
 pub struct Scope(Arc<Inner>);
 
 impl Scope {
-    /// An open scope; `name` is what messages call it, such as `the driver of file:///tier`.
+    /// An open scope; `name` is what messages call it.
     pub fn new(name: impl Into<String>) -> Scope {
+        Scope::make(name.into(), None)
+    }
+
+    /// The open scope of a driver of the store `uri`, which the status then tells of each operation.
+    pub fn of_driver(uri: &str) -> Scope {
+        Scope::make(format!("the driver of {uri}"), Some(uri.into()))
+    }
+
+    fn make(name: String, store: Option<Arc<str>>) -> Scope {
         Scope(Arc::new(Inner {
             generation: fork::generation(),
-            name: name.into(),
+            name,
+            store,
             state: Mutex::default(),
             drained: Condvar::new(),
         }))
@@ -46,6 +57,9 @@ impl Scope {
         self.check_open()?;
         let inner = self.0.clone();
         let id = op.id();
+        if let Some(store) = &self.0.store {
+            op.works_in(store);
+        }
         {
             let mut state = self.0.state.lock();
             if state.closed {

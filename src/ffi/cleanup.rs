@@ -173,9 +173,12 @@ pub(super) fn age(ms: i64, field: &str) -> Result<Duration> {
 /// `options` is NULL or a struct as the header asks.
 pub(super) unsafe fn read_options(options: *const seglift_reap_options) -> Result<ReapOptions> {
     // SAFETY: the caller's promise is ours.
-    let Some(o) = (unsafe { structs::optional(options) })? else {
-        return Ok(ReapOptions { older_than: A_DAY, dry_run: false, all_owners: false });
-    };
+    let o = unsafe { structs::optional(options) }?.unwrap_or(seglift_reap_options {
+        size: size_of::<seglift_reap_options>(),
+        older_than_ms: 0,
+        flags: 0,
+        reserved0: 0,
+    });
     must_be_zero(
         u64::from(o.flags & !(SEGLIFT_REAP_DRY_RUN | SEGLIFT_REAP_ALL_OWNERS)),
         "seglift_reap_options.flags",

@@ -38,6 +38,9 @@ pub struct seglift_receipt {
     pub token: [u8; SEGLIFT_TOKEN_MAX],
     /// Zero.
     pub reserved0: u32,
+    /// Bytes of parts that the store had from an earlier attempt and that were not sent again; 0 without
+    /// seglift_segment.resume.
+    pub resumed_bytes: u64,
 }
 c_struct! { seglift_receipt up to reserved0: u32; }
 
@@ -67,5 +70,6 @@ pub(super) fn to_c(r: &Receipt) -> seglift_receipt {
         token_len,
         token,
         reserved0: 0,
+        resumed_bytes: r.resumed_bytes,
     }
 }

@@ -137,6 +137,10 @@ pub struct seglift_segment {
     pub reserved1: u32,
     /// The digest.
     pub expected_digest: u64,
+    /// PATH, FD: the path of a small file that lets another offload go on with this one, or NULL. It is written before the
+    /// first part is sent, removed when the offload is settled, and yours to keep meanwhile. An offload that fails then
+    /// keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md.
+    pub resume: *const c_char,
 }
 c_struct! {
     seglift_pair up to value_len: usize;
@@ -169,7 +173,20 @@ pub(super) unsafe fn read(segment: *const seglift_segment) -> Result<Segment> {
         if_exists: if_exists(s.if_exists)?,
         look_first: s.flags & SEGLIFT_SEGMENT_LOOK_FIRST != 0,
         codec: codec(s.codec)?,
+        // SAFETY: see above.
+        resume: unsafe { resume(&s) }?,
     })
+}
+
+/// # Safety
+/// As [`read`].
+unsafe fn resume(s: &seglift_segment) -> Result<Option<PathBuf>> {
+    if s.resume.is_null() {
+        return Ok(None);
+    }
+    only(s, s.source != SEGLIFT_SOURCE_BYTES, "resume")?;
+    // SAFETY: the caller's promise is ours.
+    unsafe { text(s.resume, "seglift_segment.resume") }.map(|path| Some(PathBuf::from(path)))
 }
 
 /// # Safety

@@ -77,7 +77,7 @@ async fn judge(context: &Context, op: &Op, options: &ReapOptions, now: i64, uplo
                     () if !old(newest_us) => Verdict::Young,
                     () if !mine => Verdict::UnknownOwner,
                     () if options.dry_run => Verdict::WouldRemove,
-                    () => match context.store.abort_upload(upload).await {
+                    () => match abort(context, upload).await {
                         Ok(true) => {
                             context.metrics.reaped_uploads.add(1);
                             context.metrics.reaped_bytes.add(bytes);
@@ -93,6 +93,13 @@ async fn judge(context: &Context, op: &Op, options: &ReapOptions, now: i64, uplo
         },
     };
     item
+}
+
+async fn abort(context: &Context, upload: &Unfinished) -> Result<bool> {
+    pause!(ReapBeforeAbort);
+    let aborted = context.store.abort_upload(upload).await;
+    pause!(ReapAfterAbort);
+    aborted
 }
 
 fn failed(item: &mut Item, error: Error) -> Verdict {

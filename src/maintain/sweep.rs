@@ -248,7 +248,10 @@ impl Sweep {
             return Ok(Verdict::WouldRemove);
         }
         let failed = |e| (Verdict::Failed, e);
-        Ok(match self.context.store.delete_unchanged(entry).await.map_err(failed)? {
+        pause!(SweepBeforeDelete);
+        let deleted = self.context.store.delete_unchanged(entry).await;
+        pause!(SweepAfterDelete);
+        Ok(match deleted.map_err(failed)? {
             Removal::Removed => {
                 self.context.metrics.swept_objects.add(1);
                 self.context.metrics.swept_bytes.add(entry.len);

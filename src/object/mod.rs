@@ -29,6 +29,7 @@ mod locate;
 mod metadata;
 mod page;
 mod record;
+mod resume;
 mod seek_table;
 mod span;
 mod tail;
@@ -38,7 +39,7 @@ mod verify;
 mod wire;
 
 pub use self::{
-    attachment::{Attachment, AttachmentEntry, attachment_frame_header},
+    attachment::{Attachment, AttachmentEntry, FRAME_HEADER, attachment_frame_header},
     block::{Block, BlockEntry},
     build::{TailBuilder, TailParts},
     content::{ContentDigest, ContentIdentity, Mode, ObjectId},
@@ -47,7 +48,8 @@ pub use self::{
     metadata::{CONTENT_TYPE, Metadata},
     page::Page,
     record::{Append, Record, RecordBlock, RecordBlockBuilder, Records},
-    seek_table::SeekTable,
+    resume::{Encoding, ResumeBlob},
+    seek_table::{SeekTable, SeekTableDigest},
     span::RecordSpan,
     tail::{PageEntry, Tail},
     token::Token,

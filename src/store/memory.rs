@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
+    codec::checksum::crc32c,
     error::{Code, Error, Result},
 };
 use bytes::Bytes;
@@ -25,7 +26,7 @@ use std::{
     ops::{Bound, Range},
     sync::{
         Arc, LazyLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -204,8 +205,23 @@ impl ObjectStore for MemoryStore {
             });
             let number = self.place.next_upload.fetch_add(1, Relaxed);
             self.place.uploads.lock().insert(number, unended.clone());
-            Ok(Box::new(MemoryUpload { store: self.clone(), number, unended }) as Box<dyn Upload>)
+            Ok(self.upload(number, unended))
         })
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        let found = self.unended(id).filter(|unended| {
+            let open = matches!(*unended.state.lock(), State::Open { .. });
+            open && unended.key == *key && unended.owner == info.owner
+        });
+        let number = id.parse().ok();
+        let upload = found.zip(number).map(|(unended, number)| self.upload(number, unended));
+        Box::pin(std::future::ready(Ok(upload)))
     }
 
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
@@ -326,6 +342,10 @@ impl ObjectStore for MemoryStore {
 }
 
 impl MemoryStore {
+    fn upload(&self, number: u64, unended: Arc<Unended>) -> Box<dyn Upload> {
+        Box::new(MemoryUpload { store: self.clone(), number, unended, kept: AtomicBool::new(false) })
+    }
+
     fn unended(&self, id: &str) -> Option<Arc<Unended>> {
         self.place.uploads.lock().get(&id.parse().ok()?).cloned()
     }
@@ -365,6 +385,7 @@ struct MemoryUpload {
     store: MemoryStore,
     number: u64,
     unended: Arc<Unended>,
+    kept: AtomicBool,
 }
 
 impl MemoryUpload {
@@ -386,7 +407,9 @@ impl MemoryUpload {
 
 impl Drop for MemoryUpload {
     fn drop(&mut self) {
-        self.forget();
+        if !self.kept.load(Relaxed) {
+            self.forget();
+        }
     }
 }
 
@@ -429,5 +452,24 @@ impl Upload for MemoryUpload {
             self.forget();
             Ok(())
         })
+    }
+
+    fn id(&self) -> Option<String> {
+        Some(self.number.to_string())
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        let there = match &*self.unended.state.lock() {
+            State::Open { parts, .. } => parts.get(number, offset, body.len()).cloned(),
+            _ => None,
+        };
+        Box::pin(async move {
+            let Some(there) = there else { return Ok(false) };
+            Ok(parts::crc32c_of(&self.unended.key, &*body, |_| {}).await? == crc32c(&there))
+        })
+    }
+
+    fn keep(&self) {
+        self.kept.store(true, Relaxed);
     }
 }

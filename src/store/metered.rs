@@ -125,6 +125,21 @@ impl ObjectStore for MeteredStore {
         })
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let counted = Counted::new(&self.metrics, Request::List);
+            let found = self.inner.resume(key, info, id).await;
+            counted.end_as(found.as_ref().err());
+            let metrics = self.metrics.clone();
+            Ok(found?.map(|inner| Box::new(MeteredUpload { inner, metrics }) as Box<dyn Upload>))
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(async move {
             let mut counted = Counted::new(&self.metrics, Request::Get);
@@ -161,6 +176,11 @@ impl ObjectStore for MeteredStore {
     ) -> BoxFuture<'a, Result<ListPage>> {
         let counted = Counted::new(&self.metrics, Request::List);
         Box::pin(self.inner.list(prefix, after, max).inspect(move |page| counted.end_as(page.as_ref().err())))
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        let counted = Counted::new(&self.metrics, Request::Head);
+        Box::pin(self.inner.confirm(key, ours).inspect(move |commit| counted.end_as(refused(commit))))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
@@ -216,5 +236,17 @@ impl Upload for MeteredUpload {
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         let counted = Counted::new(&self.metrics, Request::Abort);
         Box::pin(self.inner.abort().inspect(move |done| counted.end_as(done.as_ref().err())))
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }

@@ -40,6 +40,7 @@ pub mod s3;
 pub use cleanup::{Arrived, Removal, Unfinished, UploadMark, UploadPage};
 pub use key::Key;
 pub use limit::LimitStore;
+pub(crate) use limit::Pace;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;
@@ -85,7 +86,8 @@ pub enum Commit {
     Exists,
     /// Certainly not committed, and nothing is visible under the key.
     NotDone(Error),
-    /// The request was sent and its result is not known: look.
+    /// The request was sent and its result is not known: look. With `OUTCOME_UNKNOWN` a look would not tell either:
+    /// what it shows may not last.
     Unknown(Error),
 }
 
@@ -231,6 +233,20 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Starts an upload in parts. Nothing is visible under the key before the commit.
     fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>>;
 
+    /// Goes on with an upload that was kept, or whose process was killed: `id` is what its [`Upload::id`] said, `info` what
+    /// it was begun with. No part of it counts before [`Upload::has_part`] has compared it. `None`: there is none any more,
+    /// it is not one of this owner's, or uploads are begun in another way now. `BUSY`: whoever began it is still at it. A
+    /// store that cannot do this has none.
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        let _ = (key, info, id);
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Reads a range. A range that starts at or after the object's end is `OUT_OF_RANGE`.
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>>;
 
@@ -248,6 +264,14 @@ pub trait ObjectStore: Send + Sync + 'static {
         after: Option<&'a str>,
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>>;
+
+    /// Makes sure of an object that a look has shown and no answer has: that it lasts, and is kept as the settings
+    /// demand. `ours`: it is of the writer that asks. `Done`: it is. `NotDone`: it is not, and was removed again where
+    /// it is ours. `Unknown`: that cannot be said now. Never `Exists`.
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        let _ = (key, ours);
+        Box::pin(std::future::ready(Commit::Done))
+    }
 
     /// What time it is by the clock that gives objects and uploads their times, in µs since the Unix epoch, rounded
     /// down as those are; it may be late by a second or two, and never early. This machine's, where a store has no
@@ -298,7 +322,7 @@ pub trait ObjectStore: Send + Sync + 'static {
 }
 
 /// An upload in parts. Dropping it never commits; whether what was uploaded then stays for `reap` (S3) or
-/// goes at once (files, memory) is the store's.
+/// goes at once (files, memory) is the store's, unless it was told to [`keep`](Upload::keep) it.
 pub trait Upload: Send + Sync {
     /// Stores part `number` (from 0), which begins at `offset` of the object. Parts may come in any order
     /// and at once; sending one again replaces it. All parts but the last are equally long. `NOT_FOUND`: the store
@@ -311,6 +335,29 @@ pub trait Upload: Send + Sync {
     /// the upload) or `BUSY` (it met another request for the key) says that nothing else can.
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit>;
 
+    /// Whether certainly no [`commit`](Upload::commit) has reached the store so far, or none that did anything: for who
+    /// stops waiting for one. False where nobody keeps count.
+    fn is_unsent(&self) -> bool {
+        false
+    }
+
     /// Removes what was uploaded. Only while "not committed" is certain. Repeating it is success.
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>>;
+
+    /// What [`ObjectStore::resume`] finds it by, in this process or another: at most 2,048 bytes that only the store
+    /// understands. `None` where it cannot be found again.
+    fn id(&self) -> Option<String> {
+        None
+    }
+
+    /// Asked of an upload that was resumed: whether the store has exactly the bytes of `body` as part `number`
+    /// already. Then the part counts as stored. They are compared by checksum, and `body` is read only where there is
+    /// something of its length to compare; an error is the body's own.
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        let _ = (number, offset, body);
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
+    /// From now on dropping it leaves what was uploaded for [`ObjectStore::resume`].
+    fn keep(&self) {}
 }

@@ -3,8 +3,9 @@
 //! Invariant: a part counts only while its last attempt ended well. An attempt that begins to write forgets
 //! the part first, because what a failed attempt leaves behind is neither the old bytes nor the new ones.
 
-use super::Key;
+use super::{Body, Key};
 use crate::error::{Code, Error, Result};
+use futures_util::TryStreamExt;
 use std::collections::BTreeMap;
 
 /// A part that has arrived, with what the store keeps of it.
@@ -32,6 +33,12 @@ impl<T> Parts<T> {
     /// The part has arrived whole.
     pub(super) fn arrived(&mut self, number: u32, offset: u64, len: u64, content: T) {
         self.0.insert(number, Part { offset, len, content });
+    }
+
+    /// The content of a part of `len` bytes at `offset`, if there is one.
+    pub(super) fn get(&self, number: u32, offset: u64, len: u64) -> Option<&T> {
+        let part = self.0.get(&number).filter(|part| (part.offset, part.len) == (offset, len));
+        part.map(|part| &part.content)
     }
 
     /// The length of the object that the parts make, or why they make none.
@@ -104,6 +111,20 @@ pub(super) fn key_is_a_folder(key: &Key) -> Error {
 pub(super) fn wrong_length(key: &Key, promised: u64, got: u64) -> Error {
     let more = if got > promised { "at least " } else { "" };
     Error::new(Code::Internal, format!("the source of {key} promised {promised} bytes and gave {more}{got}"))
+}
+
+/// The CRC32C of a body, which is read to its end for it. `each` sees all of it.
+pub(super) async fn crc32c_of(key: &Key, body: &dyn Body, mut each: impl FnMut(&[u8])) -> Result<u32> {
+    let (mut stream, mut got) = (body.open(), 0);
+    while let Some(piece) = stream.try_next().await? {
+        got += piece.len() as u64;
+        each(&piece);
+    }
+    if got != body.len() {
+        return Err(wrong_length(key, body.len(), got));
+    }
+    let unsaid = || Error::new(Code::Internal, format!("the source of {key} ended without a checksum"));
+    body.crc32c().ok_or_else(unsaid)
 }
 
 #[cfg(test)]

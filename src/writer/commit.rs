@@ -4,11 +4,15 @@
 //!            send the commit
 //!   Done ──────────► committed
 //!   Exists ────────► look: ours ► committed   same content ► success, existed   other ► ALREADY_EXISTS
-//!   NotDone ───────► first answer: not committed (the upload gone: look, begun again).  After an unknown one: as that
+//!   NotDone ───────► first answer: not committed (the upload gone: look, begun again; the look fails ► OUTCOME_UNKNOWN).
+//!                    After an unknown one: as that
 //!   Unknown ───────► look: ours ► committed   other ► as above   nothing ► send it again
 //!   no answer within the stall limit ► as unknown
-//!   deadline ──────► OUTCOME_UNKNOWN
+//!   deadline, or errors of the store for retry.time.max ► OUTCOME_UNKNOWN
 //! ```
+//!
+//! What a look has shown and no answer has is confirmed before there is a receipt ([`ObjectStore::confirm`]): that it
+//! lasts, and is encrypted as was demanded.
 //!
 //! That an object is not there does not show that a request whose answer was lost will not create it yet: it may
 //! still be on its way. So what was unknown once ends as committed or as `OUTCOME_UNKNOWN`.
@@ -31,7 +35,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// First and longest pause between two attempts to settle.
@@ -67,7 +71,11 @@ pub(super) struct Commitment<'a> {
     /// Our object's tail; asked for only when another object must be compared.
     pub tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     pub id: ObjectId,
+    /// An earlier process may have sent a commit of the same id, of a source that has changed since.
+    pub resumes: bool,
     pub if_exists: IfExists,
+    /// How long a store may answer with errors, and looks show nothing, before that is the answer.
+    pub patience: Duration,
 }
 
 /// A body that notes when its last byte was handed to the store: before that nothing can be committed, nor after the
@@ -97,8 +105,7 @@ impl Body for Watched {
         if left == 0 {
             drained.store(true, Ordering::Release);
         }
-        self.body
-            .open()
+        pause_within!(PutInside, self.body.open())
             .inspect(move |piece| {
                 if let Ok(piece) = piece {
                     left = left.saturating_sub(piece.len() as u64);
@@ -140,6 +147,8 @@ impl Commitment<'_> {
     async fn settle_sent(&self, op: &Op, pending: &Pending) -> Result<Settled, Ended> {
         let mut uncertain: Option<Error> = None;
         let (mut pause, mut unreadable) = (PAUSE.0, 0);
+        // Since when the store has given no other answer than errors.
+        let mut failing: Option<Instant> = None;
         loop {
             let answer = match self.send(op, pending, uncertain.is_some()).await {
                 Ok(answer) => answer,
@@ -150,14 +159,27 @@ impl Commitment<'_> {
                 Commit::Done if self.store.capabilities().atomic_create => return Ok(Settled::Committed),
                 Commit::NotDone(e) if uncertain.is_none() => {
                     // So a store answers, too, where something on the way has sent our commit twice.
-                    if e.code() == Code::NotFound && self.is_ours(op).await {
-                        return Ok(Settled::Committed);
+                    if e.code() == Code::NotFound {
+                        op.stage("settle");
+                        let looked = op.guard_uncancelled(look(self.store, self.key)).await;
+                        let ours = match &looked {
+                            Ok(Some(there)) => self.is_ours_there(op, there).await,
+                            Ok(None) => Ok(false),
+                            Err(e) => Err(e.clone()),
+                        };
+                        match (ours, looked) {
+                            (Ok(true), Ok(Some(there))) => return Ok(self.taken(op, there).await?),
+                            (Ok(_), _) => {}
+                            // Then it may be there: not for us to call it not committed.
+                            (Err(look), _) => return Err(self.unknown(e.context(look)).into()),
+                        }
                     }
                     return Err(match pending {
                         Pending::Upload(_) => Ended::of_upload(e),
                         Pending::Put(_) => e.into(),
                     });
                 }
+                Commit::Unknown(e) if e.code() == Code::OutcomeUnknown => return Err(e.into()),
                 Commit::Done | Commit::Exists | Commit::NotDone(_) | Commit::Unknown(_) => {}
             }
             op.stage("settle");
@@ -166,7 +188,15 @@ impl Commitment<'_> {
                 (Ok(Some(there)), _) => return Ok(self.taken(op, there).await?),
                 // This request did nothing and the next one would not either; an earlier one may yet.
                 (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e).into()),
-                (Ok(None), Commit::NotDone(e) | Commit::Unknown(e)) => uncertain = Some(e),
+                (Ok(None), Commit::NotDone(e) | Commit::Unknown(e)) => {
+                    // A store that is away is waited for; one that is there and fails again and again will not change
+                    // its mind because we ask more often.
+                    failing = (e.http_status() != 0).then(|| failing.unwrap_or_else(Instant::now));
+                    if failing.is_some_and(|since| since.elapsed() >= self.patience) {
+                        return Err(self.unknown(e).into());
+                    }
+                    uncertain = Some(e);
+                }
                 (Ok(None), Commit::Done) => {
                     return Err(Error::new(
                         Code::AlreadyExists,
@@ -219,7 +249,12 @@ impl Commitment<'_> {
     async fn send(&self, op: &Op, pending: &Pending, again: bool) -> Result<Commit, NotSent> {
         match pending {
             Pending::Put(body) => {
-                let put = self.store.put(self.key, self.info, body.clone());
+                pause!(PutBefore);
+                let put = async {
+                    let answer = self.store.put(self.key, self.info, body.clone()).await;
+                    pause!(PutAfter);
+                    answer
+                };
                 if again {
                     return op
                         .guard_uncancelled(async { Ok(put.await) })
@@ -237,40 +272,59 @@ impl Commitment<'_> {
                 if !again {
                     op.check().map_err(NotSent)?;
                 }
-                op.guard_uncancelled(async { Ok(upload.commit().await) })
-                    .await
-                    .or_else(|e| Ok(Commit::Unknown(e)))
+                pause!(CommitBefore);
+                let answer = op.guard_uncancelled(async { Ok(upload.commit().await) }).await;
+                pause!(CommitAfter);
+                match answer {
+                    Ok(answer) => Ok(answer),
+                    Err(e) if upload.is_unsent() => Err(NotSent(e)),
+                    Err(e) => Ok(Commit::Unknown(e)),
+                }
             }
         }
     }
 
-    /// Whether a look shows our object.
-    async fn is_ours(&self, op: &Op) -> bool {
-        op.stage("settle");
-        let looked = op.guard_uncancelled(look(self.store, self.key)).await;
-        looked.is_ok_and(|there| there.is_some_and(|there| there.id() == self.id))
+    /// Whether what is there is ours: the UUID tells, unless an earlier attempt had the same.
+    async fn is_ours_there(&self, op: &Op, there: &Tail) -> Result<bool> {
+        if there.id() != self.id || !self.resumes {
+            return Ok(there.id() == self.id);
+        }
+        let ours = op.guard_deadline_only((self.tail)()).await?;
+        Ok(ours.token(0) == there.token(0))
     }
 
     /// There is an object under the key: ours, one with the same content as far as was asked, or another.
     async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
-        if there.id() == self.id {
+        if self.is_ours_there(op, &there).await? {
+            self.confirmed(op, true).await?;
             return Ok(Settled::Committed);
         }
         if self.if_exists != IfExists::Fail {
             let ours = Identity::of(&op.guard_deadline_only((self.tail)()).await?);
             if ours.same(&there, self.if_exists) {
+                self.confirmed(op, false).await?;
                 return Ok(Settled::Existed(Box::new(there)));
             }
         }
         Err(already_exists(self.key, &there, self.if_exists))
     }
 
+    /// What a look has shown will stay, and is as the settings demand.
+    async fn confirmed(&self, op: &Op, ours: bool) -> Result<()> {
+        op.stage("confirm");
+        match op.guard_uncancelled(async { Ok(self.store.confirm(self.key, ours).await) }).await {
+            Ok(Commit::Done | Commit::Exists) => Ok(()),
+            Ok(Commit::NotDone(e)) => Err(e),
+            Ok(Commit::Unknown(e)) | Err(e) => Err(self.unknown(e)),
+        }
+    }
+
     fn unknown(&self, last: Error) -> Error {
         Error::new(
             Code::OutcomeUnknown,
             format!(
-                "the commit of {} was sent and its result could not be learnt before the deadline; offload the \
-                 segment again with the same key to settle it (last answer: {last})",
+                "the commit of {} was sent and its result could not be learnt; offload the segment again with the \
+                 same key to settle it (last answer: {last})",
                 self.key
             ),
         )

@@ -22,6 +22,7 @@ mod open;
 mod outlet;
 mod parts;
 mod plan;
+mod resume;
 mod seal;
 mod segment;
 mod source;
@@ -137,8 +138,7 @@ impl Context {
         tail: &'a (dyn Fn() -> BoxFuture<'a, Result<Tail>> + Sync),
     ) -> Result<Receipt, Ended> {
         if let Err(e) = learn(op, &*self.store).await {
-            target.abort(pending).await;
-            return Err(e.into());
+            return Err(target.end(pending, e.into()).await);
         }
         self.warn_of_overwriting();
         let commitment = Commitment {
@@ -146,27 +146,29 @@ impl Context {
             key: &target.key,
             info: &target.info,
             id,
+            resumes: target.resume.is_some(),
             if_exists,
             tail,
+            patience: self.settings.retry_time_max,
         };
         match commitment.settle(op, &pending).await {
             Ok(Settled::Committed) => {
-                let receipt = self.receipt(&target.key, &tail().await?, false);
+                let mut receipt = self.receipt(&target.key, &tail().await?, false);
+                receipt.resumed_bytes = target.resumed_bytes();
+                target.settled().await;
                 let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
                 moved.of(Form::Raw).add(receipt.segment_bytes);
                 moved.of(Form::Stored).add(receipt.object_bytes);
+                self.engine.metrics().upload_resumed_bytes.add(receipt.resumed_bytes);
                 Ok(receipt)
             }
             Ok(Settled::Existed(there)) => {
                 target.abort(pending).await;
+                target.settled().await;
                 Ok(self.receipt(&target.key, &there, true))
             }
-            Err(ended) => {
-                if !matches!(&ended, Ended::Failed(e) if e.code() == Code::OutcomeUnknown) {
-                    target.abort(pending).await;
-                }
-                Err(ended)
-            }
+            Err(Ended::Failed(e)) if e.code() == Code::OutcomeUnknown => Err(Ended::Failed(e)),
+            Err(ended) => Err(target.end(pending, ended).await),
         }
     }
 
@@ -203,6 +205,7 @@ impl Context {
             mode: tail.mode(),
             existed,
             atomic_create: self.store.capabilities().atomic_create,
+            resumed_bytes: 0,
             token: tail.token(self.fingerprint).encode().to_vec(),
         }
     }

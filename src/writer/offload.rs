@@ -8,18 +8,20 @@ use super::{
     outlet::{self, Inlet, Outlet},
     parts::Cutter,
     plan::{Plan, most_stored},
+    resume::{self, Resume},
     seal::Seal,
-    segment::{IfExists, Receipt, Segment},
+    segment::{IfExists, Receipt, Segment, Source},
     source::{OpenSource, load_attachment, measure},
     streamed::{SharedPart, Streamed, checksums_of},
     upload::{Ended, Item, Target},
 };
 use crate::{
+    buf::PIECE,
     codec::Codec,
     engine::{Class, Op},
     error::{Code, Error, Result},
     object::{Mode, ObjectId, Tail},
-    store::{BoxFuture, Key},
+    store::{BoxFuture, Commit, Key},
 };
 use futures_util::stream;
 use std::{
@@ -35,7 +37,12 @@ pub(super) const COMPRESSOR: u64 = 2 << 20;
 pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
     let key = Key::new(&segment.key)?;
     let codec = segment.codec.unwrap_or(ctx.codec());
-    let Segment { source, attachments, metadata, offsets, expected, if_exists, look_first, .. } = segment;
+    let Segment { source, attachments, metadata, offsets, expected, if_exists, look_first, resume, .. } =
+        segment;
+    if resume.is_some() && !matches!(source, Source::Path { .. } | Source::File { .. }) {
+        let what = "only a file can be offloaded with a resume file: memory is gone with its process";
+        return Err(Error::new(Code::InvalidArgument, what));
+    }
 
     op.stage("open the source");
     let (source, attachments) = blocking(&op, move || {
@@ -58,12 +65,14 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
         Codec::Zstd => Plan::buffered(settings.upload_part_size, settings.upload_concurrency, most, &caps)?,
     };
     let encoding = if codec == Codec::Zstd { COMPRESSOR + 2 * u64::from(block_size) } else { 0 };
+    // Where a store's own bytes are compared, each part needs a piece to read them.
+    let comparing = if resume.is_some() { (plan.concurrency * PIECE) as u64 } else { 0 };
     op.stage("wait for memory");
-    let memory = (plan.memory + encoding + index_memory(source.len(), block_size))
+    let memory = (plan.memory + encoding + comparing + index_memory(source.len(), block_size))
         .saturating_add(attached.saturating_mul(2));
     let _memory = ctx.engine.budget().reserve(Class::Upload, memory, &op).await?;
 
-    let id = ObjectId::random();
+    let mut id = ObjectId::random();
     let about = ctx.about(id, Mode::Bytes, codec, metadata);
     op.stage("read the attachments");
     let mut seal = blocking(&op, move || {
@@ -77,16 +86,32 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     .await?;
     seal.expect(offsets, expected);
 
-    if look_first || settings.upload_verify_exists {
+    let info = |id| ctx.info(id, codec, Some(source.len()));
+    let resume = match resume {
+        None => None,
+        Some(path) => {
+            let encoding = seal.encoding(resume::encoder(), source.len(), plan.part_size);
+            let resume = Resume::prepare(&ctx, &op, path, &key, info, encoding).await?;
+            id = resume.id();
+            seal.begun(id, resume.created_us());
+            Some(resume)
+        }
+    };
+    let must_look = resume.as_ref().is_some_and(Resume::must_look);
+    let target = Target::new(&ctx, key, info(id), resume);
+    if look_first || settings.upload_verify_exists || must_look {
         op.stage("look first");
-        if let Some(there) = op.guard(look(ctx.store.as_ref(), &key)).await? {
-            return compare_first(&ctx, &op, key, there, source, seal, if_exists).await;
+        if let Some(there) = op.guard(look(ctx.store.as_ref(), &target.key)).await? {
+            let compared = compare_first(&ctx, &op, &target.key, there, source, seal, if_exists).await;
+            if compared.as_ref().map_or_else(|e| e.code() == Code::AlreadyExists, |_| true) {
+                target.not_needed().await;
+            }
+            return compared;
         }
     }
 
-    let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, Some(source.len())), key };
     let sending = Sending { ctx: &ctx, op: &op, target: &target, id, if_exists };
-    match codec {
+    let done = match codec {
         Codec::None => {
             let suffix_len = seal.suffix_len(source.len())?;
             let streamed = Streamed::new(
@@ -103,7 +128,8 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
             let source = Arc::new(source);
             sending.until_done(|| sending.encoded(&source, &seal, block_size, &plan)).await
         }
-    }
+    };
+    done.map_err(|e| target.explain(e))
 }
 
 /// How often an upload that the store has lost is begun again: once for a look-alike that forgets them when it
@@ -190,10 +216,7 @@ impl Sending<'_> {
             (_, Ok(Err(e))) if e.code() != Code::Cancelled => Err(e.into()),
             (Err(ended), _) => Err(ended),
             (Ok(pending), Ok(Ok(tail))) => self.commit(pending, &|| Box::pin(ready(Ok(tail.clone())))).await,
-            (Ok(pending), Ok(Err(e)) | Err(e)) => {
-                target.abort(pending).await;
-                Err(e.into())
-            }
+            (Ok(pending), Ok(Err(e)) | Err(e)) => Err(target.end(pending, e.into()).await),
         }
     }
 
@@ -265,7 +288,7 @@ fn encode(
 async fn compare_first(
     ctx: &Arc<Context>,
     op: &Op,
-    key: Key,
+    key: &Key,
     there: Tail,
     source: OpenSource,
     seal: Seal,
@@ -273,15 +296,21 @@ async fn compare_first(
 ) -> Result<Receipt> {
     let len = source.len();
     if if_exists == IfExists::Fail || there.mode() != Mode::Bytes || there.content().length != len {
-        return Err(already_exists(&key, &there, if_exists));
+        return Err(already_exists(key, &there, if_exists));
     }
     op.stage("compare with what is there");
     let (pool, reading) = (ctx.engine.pool().clone(), op.clone());
     let (crc64, crc32c) = blocking(op, move || checksums_of(&source, &pool, &reading)).await?;
     if seal.identity(len, crc64, crc32c)?.same(&there, if_exists) {
-        Ok(ctx.receipt(&key, &there, true))
+        op.stage("confirm");
+        if let Commit::NotDone(e) | Commit::Unknown(e) =
+            op.guard(async { Ok(ctx.store.confirm(key, false).await) }).await?
+        {
+            return Err(e);
+        }
+        Ok(ctx.receipt(key, &there, true))
     } else {
-        Err(already_exists(&key, &there, if_exists))
+        Err(already_exists(key, &there, if_exists))
     }
 }
 

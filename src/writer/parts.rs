@@ -45,7 +45,7 @@ impl Body for Buffered {
 
     fn open(&self) -> ByteStream {
         let op = self.op.clone();
-        stream::iter(self.pieces.clone())
+        pause_within!(PartInside, stream::iter(self.pieces.clone()))
             .map(move |piece| {
                 op.progress(piece.len() as u64);
                 Ok(piece)

@@ -7,11 +7,11 @@ use super::{commit::Identity, segment::Digest};
 use crate::{
     codec::{
         Codec, Compressor,
-        checksum::{Crc32c, crc32c},
+        checksum::{Crc32c, Crc64Nvme, crc32c},
     },
     error::{Code, Error, Result},
     object::{
-        AttachmentEntry, BlockEntry, ContentIdentity, IndexBuilder, Metadata, Mode, ObjectId, Tail,
+        AttachmentEntry, BlockEntry, ContentIdentity, Encoding, IndexBuilder, Metadata, Mode, ObjectId, Tail,
         TailBuilder, attachment_frame_header,
     },
 };
@@ -60,6 +60,43 @@ impl Seal {
     pub fn expect(&mut self, offsets: Option<(u64, u64)>, expected: Option<Digest>) {
         self.offsets = offsets;
         self.expected = expected;
+    }
+
+    /// Says that the object was begun earlier, with this UUID at this time.
+    pub fn begun(&mut self, id: ObjectId, created_us: i64) {
+        (self.about.id, self.about.created_us) = (id, created_us);
+    }
+
+    /// What the object's bytes depend on, beside the segment's; before its first block.
+    pub fn encoding(&self, encoder: String, segment_len: u64, part_size: u64) -> Encoding {
+        let About { codec, zstd_level, block_size, .. } = self.about;
+        let zstd_level = if codec == Codec::Zstd { zstd_level } else { 0 };
+        Encoding { encoder, segment_len, codec, zstd_level, block_size, part_size, words: self.words() }
+    }
+
+    /// CRC-64/NVME of what the tail says of the host's.
+    fn words(&self) -> u64 {
+        let mut digest = Crc64Nvme::new();
+        let mut word = |bytes: &[u8]| {
+            digest.update(&(bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        };
+        word(self.about.owner.as_bytes());
+        for (name, value) in self.about.metadata.iter() {
+            word(name.as_bytes());
+            word(value);
+        }
+        // Between the lists, which have no lengths of their own.
+        word(&[]);
+        for attachment in &self.attachments {
+            word(attachment.name.as_bytes());
+            word(&attachment.content.length.to_le_bytes());
+            word(&attachment.content.crc64.to_le_bytes());
+        }
+        if let Some((first, last)) = self.offsets {
+            word(&[first.to_le_bytes(), last.to_le_bytes()].concat());
+        }
+        digest.finalize()
     }
 
     pub fn about(&self) -> &About {

@@ -97,6 +97,10 @@ pub struct Segment {
     pub look_first: bool,
     /// The codec; `None` is the setting `codec`.
     pub codec: Option<Codec>,
+    /// Where the offload keeps what another one needs to go on with it: the path of a small file, which is there from
+    /// the first part on until the offload is settled. [`Source::Path`] and [`Source::File`] only. An offload that fails
+    /// then keeps what it has sent, and is repeated with the same key and file, or ended by a reap.
+    pub resume: Option<PathBuf>,
 }
 
 impl Segment {
@@ -112,6 +116,7 @@ impl Segment {
             if_exists: IfExists::default(),
             look_first: false,
             codec: None,
+            resume: None,
         }
     }
 }
@@ -170,6 +175,8 @@ pub struct Receipt {
     pub existed: bool,
     /// The store created the object in one atomic step. If not, the driver looked before and after.
     pub atomic_create: bool,
+    /// Bytes of parts that the store had from an earlier attempt and that were not sent again.
+    pub resumed_bytes: u64,
     /// What saves later reads the search; at most 128 bytes, opaque.
     pub token: Vec<u8>,
 }

@@ -98,7 +98,7 @@ impl Writer {
         let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
         let encoder = Encoder::new(seal, cutter)?;
         let (outlet, inlet) = outlet::channel(plan.slots);
-        let target = Target { store: ctx.store.clone(), info: ctx.info(id, codec, None), key: key.clone() };
+        let target = Target::new(&ctx, key.clone(), ctx.info(id, codec, None), None);
         let (sent, upload) = oneshot::channel();
         let sending = {
             let (target, op, failure) = (target.clone(), op.clone(), inlet.failure());

@@ -297,7 +297,8 @@ impl Body for SharedPart {
             fragment: Crc32c::new(),
             crc32c: 0,
         };
-        stream::try_unfold((self.0.clone(), state), |(body, state)| body.next(state)).boxed()
+        let pieces = stream::try_unfold((self.0.clone(), state), |(body, state)| body.next(state));
+        pause_within!(PartInside, pieces).boxed()
     }
 
     fn crc32c(&self) -> Option<u32> {

@@ -1,14 +1,17 @@
 //! Sending parts: several at once, and nothing left behind if it fails.
 //!
 //! Invariant: an upload that was begun is either handed on to be committed or aborted, also if the future that
-//! sends it is dropped or panics.
+//! sends it is dropped or panics. Only where the host wants to resume it is it kept, and then the file that says where it
+//! is stands on disk before the store has a part.
 
 use super::{
+    Context,
     commit::{Pending, Watched},
     outlet::Hold,
+    resume::Resume,
 };
 use crate::{
-    engine::{Op, OpKind},
+    engine::{Engine, Op, OpKind},
     error::{Code, Error, Result},
     store::{Body, BoxFuture, Key, ObjectStore, Upload, UploadInfo},
 };
@@ -27,6 +30,9 @@ pub(super) struct Target {
     pub store: Arc<dyn ObjectStore>,
     pub key: Key,
     pub info: UploadInfo,
+    /// How the host goes on with it in another attempt, if it wants to.
+    pub resume: Option<Arc<Resume>>,
+    engine: Engine,
 }
 
 /// Why an upload did not come to its end. Certainly nothing was committed, unless the error says that it is unknown.
@@ -85,6 +91,11 @@ pub(super) struct Item {
 }
 
 impl Target {
+    pub fn new(ctx: &Context, key: Key, info: UploadInfo, resume: Option<Resume>) -> Target {
+        let (store, engine) = (ctx.store.clone(), ctx.engine.clone());
+        Target { store, key, info, resume: resume.map(Arc::new), engine }
+    }
+
     /// Sends parts that come in order, `concurrency` at once, up to where only the commit is missing. Ended by
     /// cancel, deadline and stall of `op`.
     pub async fn send(
@@ -98,74 +109,156 @@ impl Target {
         if first.last {
             return Ok(Pending::Put(Watched::new(first.body)));
         }
-        op.stage("begin upload");
-        let upload = AbortOnDrop(Some(op.guard(self.store.begin(&self.key, &self.info)).await?));
+        let upload = self.begin(op).await?;
         op.stage("send parts");
-        let sending = send_parts(op, upload.get(), concurrency, first, parts);
+        let sending = self.send_parts(op, upload.get(), concurrency, first, parts);
         let sent = match op.kind() {
             // A host may push as slowly as it likes: only a part under way must move.
             OpKind::Writer => op.guard_waiting(sending).await,
             _ => op.guard(sending).await,
         };
         match sent {
-            Ok(Ok(())) => Ok(Pending::Upload(upload.keep())),
-            Ok(Err(ended)) => {
-                upload.abort().await;
-                Err(ended)
+            Ok(Ok(())) => {
+                pause!(PartsLast);
+                Ok(Pending::Upload(upload.hand_on()))
             }
-            Err(e) => {
-                upload.abort().await;
-                Err(Ended::Failed(e))
-            }
+            Ok(Err(ended)) => Err(self.end(Pending::Upload(upload.hand_on()), ended).await),
+            Err(e) => Err(self.end(Pending::Upload(upload.hand_on()), Ended::Failed(e)).await),
         }
+    }
+
+    /// A new upload, or the one to go on with.
+    async fn begin(&self, op: &Op) -> Result<AbortOnDrop> {
+        op.stage("begin upload");
+        if let Some(found) = self.resume.as_ref().and_then(|resume| resume.take()) {
+            return Ok(AbortOnDrop::of(found, true));
+        }
+        pause!(BeginBefore);
+        let mut upload = AbortOnDrop::of(op.guard(self.store.begin(&self.key, &self.info)).await?, false);
+        pause!(BeginAfter);
+        if let Some(resume) = &self.resume {
+            op.stage("write the resume file");
+            let written = op.guard(resume.write(upload.get())).await;
+            if let Err(e) = written {
+                upload.abort().await;
+                return Err(e);
+            }
+            upload.get().keep();
+            upload.kept = true;
+        }
+        Ok(upload)
+    }
+
+    /// Sends a part unless the store has it from an earlier attempt.
+    async fn send_part(
+        &self,
+        upload: &dyn Upload,
+        number: u32,
+        offset: u64,
+        body: Arc<dyn Body>,
+    ) -> Result<()> {
+        let Some(resume) = &self.resume else { return upload.put_part(number, offset, body).await };
+        let len = body.len();
+        if resume.goes_on() && upload.has_part(number, offset, body.clone()).await? {
+            resume.stored(Some(len));
+        } else {
+            upload.put_part(number, offset, body).await?;
+            resume.stored(None);
+        }
+        Ok(())
+    }
+
+    /// What was sent is certainly not committed: removes it, unless it is worth resuming.
+    pub async fn end(&self, pending: Pending, ended: Ended) -> Ended {
+        match &self.resume {
+            Some(resume) if resume.keeps(&ended) => drop(pending),
+            Some(_) => {
+                self.abort(pending).await;
+                self.settled().await;
+            }
+            None => self.abort(pending).await,
+        }
+        ended
+    }
+
+    /// The offload needs no resume any more.
+    pub async fn settled(&self) {
+        if let Some(resume) = &self.resume {
+            resume.remove(self.engine.log()).await;
+        }
+    }
+
+    /// The key is taken: an upload that was to be resumed is of no use any more.
+    pub async fn not_needed(&self) {
+        if let Some(upload) = self.resume.as_ref().and_then(|resume| resume.take()) {
+            self.abort(Pending::Upload(upload)).await;
+        }
+        self.settled().await;
+    }
+
+    /// The error, with what is kept of the upload.
+    pub fn explain(&self, e: Error) -> Error {
+        match &self.resume {
+            Some(resume) => resume.explain(e),
+            None => e,
+        }
+    }
+
+    /// Bytes that the store had from an earlier attempt.
+    pub fn resumed_bytes(&self) -> u64 {
+        self.resume.as_ref().map_or(0, |resume| resume.resumed_bytes())
     }
 
     /// Removes what was sent but is certainly not committed.
     pub async fn abort(&self, pending: Pending) {
         if let Pending::Upload(upload) = pending {
-            AbortOnDrop(Some(upload)).abort().await;
+            AbortOnDrop::of(upload, false).abort().await;
         }
     }
-}
 
-/// The outer error is the operation's, the inner one the upload's.
-async fn send_parts(
-    op: &Op,
-    upload: &dyn Upload,
-    concurrency: usize,
-    first: Item,
-    mut parts: impl Stream<Item = Result<Item>> + Unpin,
-) -> Result<Result<(), Ended>> {
-    let mut running: FuturesUnordered<BoxFuture<'_, Result<Result<()>>>> = FuturesUnordered::new();
-    let mut next = Some(first);
-    loop {
-        let Some(item) = next.take() else { return Err(ended()) };
-        let last = item.last;
-        running.push(Box::pin(async move {
-            let _hold = item.hold;
-            op.guard(async { Ok(upload.put_part(item.number, item.offset, item.body).await) }).await
-        }));
-        while running.len() >= concurrency || last {
-            match running.next().await {
-                Some(sent) => {
-                    if let Err(e) = sent? {
-                        return Ok(Err(Ended::of_upload(e)));
+    /// The outer error is the operation's, the inner one the upload's.
+    async fn send_parts(
+        &self,
+        op: &Op,
+        upload: &dyn Upload,
+        concurrency: usize,
+        first: Item,
+        mut parts: impl Stream<Item = Result<Item>> + Unpin,
+    ) -> Result<Result<(), Ended>> {
+        let mut running: FuturesUnordered<BoxFuture<'_, Result<Result<()>>>> = FuturesUnordered::new();
+        let mut next = Some(first);
+        loop {
+            let Some(item) = next.take() else { return Err(ended()) };
+            let last = item.last;
+            running.push(Box::pin(async move {
+                let _hold = item.hold;
+                let sent = self.send_part(upload, item.number, item.offset, item.body);
+                let sent = op.guard(async { Ok(sent.await) }).await;
+                pause!(PartsBetween);
+                sent
+            }));
+            while running.len() >= concurrency || last {
+                match running.next().await {
+                    Some(sent) => {
+                        if let Err(e) = sent? {
+                            return Ok(Err(Ended::of_upload(e)));
+                        }
+                    }
+                    None => return Ok(Ok(())),
+                }
+            }
+            // While the next part is being made, those under way go on.
+            next = loop {
+                tokio::select! {
+                    item = parts.next() => break item.transpose()?,
+                    Some(sent) = running.next(), if !running.is_empty() => {
+                        if let Err(e) = sent? {
+                            return Ok(Err(Ended::of_upload(e)));
+                        }
                     }
                 }
-                None => return Ok(Ok(())),
-            }
+            };
         }
-        // While the next part is being made, those under way go on.
-        next = loop {
-            tokio::select! {
-                item = parts.next() => break item.transpose()?,
-                Some(sent) = running.next(), if !running.is_empty() => {
-                    if let Err(e) = sent? {
-                        return Ok(Err(Ended::of_upload(e)));
-                    }
-                }
-            }
-        };
     }
 }
 
@@ -189,21 +282,28 @@ impl Sent {
 impl Drop for Sent {
     fn drop(&mut self) {
         if let Some(Pending::Upload(upload)) = self.0.take() {
-            drop(AbortOnDrop(Some(upload)));
+            drop(AbortOnDrop::of(upload, false));
         }
     }
 }
 
-/// An upload that is aborted unless it is kept.
-struct AbortOnDrop(Option<Box<dyn Upload>>);
+/// An upload that is aborted unless it is handed on, or kept to be resumed.
+struct AbortOnDrop {
+    upload: Option<Box<dyn Upload>>,
+    kept: bool,
+}
 
 impl AbortOnDrop {
-    fn get(&self) -> &dyn Upload {
-        self.0.as_deref().expect("it is taken only by value")
+    fn of(upload: Box<dyn Upload>, kept: bool) -> AbortOnDrop {
+        AbortOnDrop { upload: Some(upload), kept }
     }
 
-    fn keep(mut self) -> Box<dyn Upload> {
-        self.0.take().expect("it is taken only by value")
+    fn get(&self) -> &dyn Upload {
+        self.upload.as_deref().expect("it is taken only by value")
+    }
+
+    fn hand_on(mut self) -> Box<dyn Upload> {
+        self.upload.take().expect("it is taken only by value")
     }
 
     async fn abort(mut self) {
@@ -213,10 +313,12 @@ impl AbortOnDrop {
     }
 
     fn start(&mut self) -> Option<tokio::task::JoinHandle<()>> {
-        let upload = self.0.take()?;
+        let upload = self.upload.take().filter(|_| !self.kept)?;
         let runtime = tokio::runtime::Handle::try_current().ok()?;
         Some(runtime.spawn(async move {
+            pause!(AbortBefore);
             let _ = tokio::time::timeout(ABORT, upload.abort()).await;
+            pause!(AbortAfter);
         }))
     }
 }

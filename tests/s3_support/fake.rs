@@ -3,6 +3,7 @@
 //! It keeps objects and uploads in memory and understands just what the store sends when it writes. It checks no
 //! signature. Whatever it gets is in its log, so that a test can say what went over the wire.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -17,10 +18,12 @@ pub enum Kind {
     Put,
     Begin,
     Part,
+    Parts,
     Commit,
     Abort,
     Delete,
     Get,
+    Head,
     Other,
 }
 
@@ -71,6 +74,8 @@ pub enum Reply {
     Cut(usize),
     /// It is done, and the connection is closed without an answer.
     Lost,
+    /// The same, and what is stored is not encrypted, whatever was asked.
+    LostInTheClear,
     /// Something on the way sends it twice, and the second answer comes back.
     Twice,
     /// It is read and nothing happens any more.
@@ -94,11 +99,15 @@ pub struct Manners {
     pub refuses_checksums: bool,
     /// Does not echo encryption.
     pub ignores_encryption: bool,
+    /// Shows no checksums in a list of parts.
+    pub hides_checksums: bool,
 }
 
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
+    /// Objects, by path, and how they are encrypted.
+    encrypted: BTreeMap<String, String>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     begun: usize,
     log: Vec<Request>,
@@ -188,7 +197,9 @@ impl Fake {
             "POST" if has("uploadId") => Kind::Commit,
             "DELETE" if has("uploadId") => Kind::Abort,
             "DELETE" => Kind::Delete,
+            "GET" if has("uploadId") => Kind::Parts,
             "GET" => Kind::Get,
+            "HEAD" => Kind::Head,
             _ => Kind::Other,
         };
         let order = {
@@ -222,6 +233,11 @@ impl Fake {
                 self.done(&request);
                 return None;
             }
+            Some(Reply::LostInTheClear) => {
+                self.done(&request);
+                self.state.lock().unwrap().encrypted.remove(&request.path);
+                return None;
+            }
             Some(Reply::Twice) => {
                 self.done(&request);
                 self.done(&request)
@@ -238,7 +254,8 @@ impl Fake {
             head += &format!("{name}: {value}\r\n");
         }
         socket.write_all(format!("{head}\r\n").as_bytes()).ok()?;
-        socket.write_all(&answer.body).ok()
+        let body = if kind == Kind::Head { &[][..] } else { &answer.body };
+        socket.write_all(body).ok()
     }
 
     /// What a service with these manners does.
@@ -277,6 +294,7 @@ impl Fake {
                 error(412, "PreconditionFailed")
             }
             Kind::Put => {
+                state.encrypted.insert(request.path.clone(), encryption.into());
                 state.objects.insert(request.path.clone(), payload);
                 Answer { status: 200, headers, body: Vec::new() }
             }
@@ -293,6 +311,33 @@ impl Fake {
                 let Some(upload) = state.uploads.get_mut(id) else { return error(404, "NoSuchUpload") };
                 upload.insert(number.unwrap().parse().unwrap(), payload);
                 Answer { status: 200, headers, body: Vec::new() }
+            }
+            Kind::Parts => {
+                let Some(upload) = state.uploads.get(id) else { return error(404, "NoSuchUpload") };
+                let marker =
+                    request.query.split('&').find_map(|pair| pair.strip_prefix("part-number-marker="));
+                let after = marker.map_or(0, |marker| marker.parse().unwrap());
+                let all: Vec<_> = upload.iter().filter(|(number, _)| **number > after).collect();
+                // Two on a page.
+                let (shown, more) = (&all[..all.len().min(2)], all.len() > 2);
+                let mut body = format!("<ListPartsResult><IsTruncated>{more}</IsTruncated>");
+                for &(number, bytes) in shown {
+                    let crc32c = seglift::codec::checksum::crc32c(bytes).to_be_bytes();
+                    let crc32c = match manners.hides_checksums {
+                        true => String::new(),
+                        false => {
+                            format!("<ChecksumCRC32C>{}</ChecksumCRC32C>", BASE64_STANDARD.encode(crc32c))
+                        }
+                    };
+                    let len = bytes.len();
+                    body += &format!(
+                        "<Part><PartNumber>{number}</PartNumber>\
+                         <ETag>\"{len:x}\"</ETag><Size>{len}</Size>{crc32c}</Part>"
+                    );
+                }
+                let last = shown.last().map_or(0, |(number, _)| **number);
+                body += &format!("<NextPartNumberMarker>{last}</NextPartNumberMarker></ListPartsResult>");
+                Answer { status: 200, headers: Vec::new(), body: body.into() }
             }
             Kind::Commit => {
                 let Some(parts) = state.uploads.remove(id) else { return error(404, "NoSuchUpload") };
@@ -324,6 +369,17 @@ impl Fake {
                     let range = format!("bytes {from}-{}/{len}", to.max(1) - 1);
                     let body = object[from..to].to_vec();
                     Answer { status: 206, headers: vec![("content-range", range)], body }
+                }
+                None => error(404, "NoSuchKey"),
+            },
+            Kind::Head => match state.objects.get(&request.path) {
+                Some(object) => {
+                    let mut headers = vec![("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT".to_owned())];
+                    headers.push(("etag", format!("\"{:x}\"", object.len())));
+                    if let Some(encryption) = state.encrypted.get(&request.path) {
+                        headers.push(("x-amz-server-side-encryption", encryption.clone()));
+                    }
+                    Answer { status: 200, headers, body: object.clone() }
                 }
                 None => error(404, "NoSuchKey"),
             },

@@ -7,6 +7,7 @@ mod conformance;
 mod doctor;
 mod load;
 mod maintain;
+mod resume;
 #[path = "../s3_support/servers.rs"]
 mod servers;
 #[path = "../s3_support/sparse.rs"]

@@ -18,7 +18,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LIB = pathlib.Path(os.environ.get("SEGLIFT_LIB", ROOT / "target/release/libseglift.so")).resolve()
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "loading"]
+PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "loading", "versions", "older", "load",
+            "panics"]
+# The header that a program is compiled with, where it is not the one of today. None of these ever changes.
+HEADERS = {"older": f"{HERE}/headers/1.0"}
 # Two shared things are alive at the end on purpose, the default engine and what `fork` made unusable, and Rust's
 # containers hold them by pointers into the middle, which valgrind calls "possibly lost". What nobody can reach is an error.
 VALGRIND = ["valgrind", "-q", "--leak-check=full", "--show-leak-kinds=definite,indirect",
@@ -49,8 +52,8 @@ def run(command, **more):
 
 
 def compile_program(name, build):
-    command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", *STRICT, f"-I{ROOT}/include",
-               f"{HERE}/{name}.c", "-o", f"{build}/{name}", "-lpthread", "-ldl"]
+    command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", *STRICT,
+               f"-I{HEADERS.get(name, f'{ROOT}/include')}", f"{HERE}/{name}.c", "-o", f"{build}/{name}", "-lpthread", "-ldl"]
     # `loading` finds the library itself; the others find it by its SONAME.
     if name != "loading":
         command += [f"-L{build}", "-lseglift", f"-Wl,-rpath,{build}"]
@@ -63,6 +66,8 @@ def run_program(name, build):
     command = [f"{build}/{name}"]
     if name == "loading":
         command += [f"{build}/libseglift.so.1", f"{build}/copy.so"]
+    if name == "panics":
+        command += [f"{HERE}/symbols.golden"]
     status, output = run(command)
     tests = [line for line in output.splitlines() if line.startswith(("ok ", "not ok "))]
     details = []
@@ -78,7 +83,8 @@ def run_program(name, build):
     # Panics on purpose print where they are; a backtrace under valgrind takes minutes.
     slow = dict(os.environ, SEGLIFT_TEST_SLOW="1", RUST_BACKTRACE="0")
     # A child leaks on purpose: frees of what it inherited only forget.
-    leaks = ["--leak-check=no"] if name == "forks" else []
+    # So does one whose free panics on purpose.
+    leaks = ["--leak-check=no"] if name in ("forks", "panics") else []
     status, output = run([*VALGRIND, *leaks, *command], env=slow)
     report(status == 0, f"{name}: valgrind finds nothing", f"exit status {status}\n{output}")
 

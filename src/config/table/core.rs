@@ -98,6 +98,17 @@ super::properties! {
         aliases: [],
     }
 
+    /// Where the engine makes a Unix socket that tells its owner and root the status (`seglift status`): an absolute
+    /// path of at most 107 bytes, in a folder that nobody else may write to; empty makes none.
+    status_socket: String {
+        key: "status.socket",
+        kind: Kind::Text { min: 0, max: 107 },
+        preset: Preset::Fixed(""),
+        scope: Engine,
+        since: "0.1.0",
+        aliases: [],
+    }
+
     /// The host's identity, such as its cluster id: written into every object and upload, and the
     /// boundary of all clean-up. Two clusters that share a bucket need two owners.
     owner: String {

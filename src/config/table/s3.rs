@@ -210,15 +210,6 @@ super::properties! {
         since: "0.1.0",
         aliases: [],
     }
-    /// Most requests of one driver at a time, reads and writes apart; further ones wait.
-    concurrency: usize {
-        key: "s3.concurrency",
-        kind: Kind::Integer { min: 1, max: 1024 },
-        preset: Preset::Fixed("64"),
-        scope: Driver,
-        since: "0.1.0",
-        aliases: [],
-    }
     /// Whether payloads are signed with SHA-256: for stores that insist. It costs more processor time than all
     /// the rest of an upload; a CRC32C guards payloads without it.
     payload_signing: bool {

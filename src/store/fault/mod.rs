@@ -164,6 +164,19 @@ impl ObjectStore for FaultStore {
         })
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            self.plan.pass(Operation::List).await?;
+            let (found, plan) = (self.inner.resume(key, info, id).await?, self.plan.clone());
+            Ok(found.map(|inner| Box::new(FaultUpload { inner: inner.into(), plan }) as Box<dyn Upload>))
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(async move {
             match self.plan.turn(Operation::Get).await {
@@ -206,6 +219,10 @@ impl ObjectStore for FaultStore {
             self.plan.pass(Operation::List).await?;
             self.inner.list(prefix, after, max).await
         })
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        self.inner.confirm(key, ours)
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
@@ -270,6 +287,18 @@ impl Upload for FaultUpload {
             self.plan.pass(Operation::Abort).await?;
             self.inner.abort().await
         })
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }
 

@@ -21,13 +21,20 @@ use crate::{
     engine::Engine,
     error::{Code, Error, Result},
     metrics::{Direction, Metrics},
+    status::{Places, StoreStatus, Watched},
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use pace::Pace;
+pub(crate) use pace::Pace;
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicBool, AtomicUsize,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -46,6 +53,9 @@ struct Place {
 /// One way of a store.
 struct Way {
     places: Arc<Semaphore>,
+    /// How many places there are, and how many wait for one.
+    limit: usize,
+    waiting: AtomicUsize,
     pace: Option<Pace>,
     direction: Direction,
 }
@@ -59,7 +69,14 @@ impl Way {
     fn new(direction: Direction, places: usize, rate: u64) -> Arc<Way> {
         let pace = Pace::new(rate, Instant::now());
         let places = if rate == 0 { places } else { places.min(places_at(rate)) };
-        Arc::new(Way { places: Arc::new(Semaphore::new(places)), pace, direction })
+        let (limit, places) = (places, Arc::new(Semaphore::new(places)));
+        Arc::new(Way { places, limit, waiting: AtomicUsize::new(0), pace, direction })
+    }
+
+    fn add_to(&self, places: &mut Places) {
+        places.limit += self.limit;
+        places.in_use += self.limit - self.places.available_permits().min(self.limit);
+        places.waiting += self.waiting.load(Relaxed);
     }
 
     /// A place, in the order of those who wait.
@@ -69,7 +86,7 @@ impl Way {
             waited.observe(Duration::ZERO);
             return Ok(place);
         }
-        let waiting = Waiting::new(metrics, self.direction);
+        let waiting = Waiting::new(metrics, self);
         let place = self.places.clone().acquire_owned().await;
         waited.observe(waiting.since.elapsed());
         // Nobody closes them.
@@ -111,20 +128,29 @@ fn places_at(rate: u64) -> usize {
 /// Somebody who waits for a place, counted as such.
 struct Waiting<'a> {
     metrics: &'a Metrics,
-    direction: Direction,
+    way: &'a Way,
     since: Instant,
 }
 
-impl Waiting<'_> {
-    fn new(metrics: &Metrics, direction: Direction) -> Waiting<'_> {
-        metrics.store_queue.of(direction).add(1);
-        Waiting { metrics, direction, since: Instant::now() }
+impl<'a> Waiting<'a> {
+    fn new(metrics: &'a Metrics, way: &'a Way) -> Waiting<'a> {
+        metrics.store_queue.of(way.direction).add(1);
+        way.waiting.fetch_add(1, Relaxed);
+        Waiting { metrics, way, since: Instant::now() }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.metrics.store_queue.of(self.direction).sub(1);
+        self.metrics.store_queue.of(self.way.direction).sub(1);
+        self.way.waiting.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Watched for Ways {
+    fn report(&self, store: &mut StoreStatus) {
+        self.reads.add_to(&mut store.reads);
+        self.writes.add_to(&mut store.writes);
     }
 }
 
@@ -151,7 +177,13 @@ impl LimitStore {
             reads: Way::new(Direction::Down, place.reads, place.rate_down),
             writes: Way::new(Direction::Up, place.writes, place.rate_up),
         });
+        engine.watch(inner.uri(), &ways);
         Arc::new(LimitStore { inner, metrics: engine.metrics().clone(), ways })
+    }
+
+    fn upload(&self, inner: Box<dyn Upload>) -> Box<dyn Upload> {
+        let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
+        Box::new(LimitUpload { inner, metrics, way, sent: AtomicBool::new(false) })
     }
 
     async fn read_place(&self) -> Result<OwnedSemaphorePermit> {
@@ -238,8 +270,20 @@ impl ObjectStore for LimitStore {
         Box::pin(async move {
             let _place = self.write_place().await?;
             let inner = self.inner.begin(key, info).await?;
-            let (metrics, way) = (self.metrics.clone(), self.ways.writes.clone());
-            Ok(Box::new(LimitUpload { inner, metrics, way }) as Box<dyn Upload>)
+            Ok(self.upload(inner))
+        })
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let _place = self.read_place().await?;
+            let found = self.inner.resume(key, info, id).await?;
+            Ok(found.map(|inner| self.upload(inner)))
         })
     }
 
@@ -277,6 +321,15 @@ impl ObjectStore for LimitStore {
         Box::pin(async move {
             let _place = self.read_place().await?;
             self.inner.list(prefix, after, max).await
+        })
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            match self.read_place().await {
+                Ok(_place) => self.inner.confirm(key, ours).await,
+                Err(e) => Commit::Unknown(e),
+            }
         })
     }
 
@@ -325,6 +378,8 @@ struct LimitUpload {
     inner: Box<dyn Upload>,
     metrics: Arc<Metrics>,
     way: Arc<Way>,
+    /// A commit had its place, and was not answered as certainly not done.
+    sent: AtomicBool,
 }
 
 impl Upload for LimitUpload {
@@ -338,10 +393,22 @@ impl Upload for LimitUpload {
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             match self.way.enter(&self.metrics).await {
-                Ok(_place) => self.inner.commit().await,
+                Ok(_place) => {
+                    // While it waited nothing was sent; from here on who stops waiting does not know.
+                    self.sent.store(true, Release);
+                    let answer = self.inner.commit().await;
+                    if matches!(answer, Commit::NotDone(_)) {
+                        self.sent.store(false, Release);
+                    }
+                    answer
+                }
                 Err(e) => Commit::NotDone(e),
             }
         })
+    }
+
+    fn is_unsent(&self) -> bool {
+        !self.sent.load(Acquire)
     }
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
@@ -349,6 +416,18 @@ impl Upload for LimitUpload {
             let _place = self.way.enter(&self.metrics).await?;
             self.inner.abort().await
         })
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }
 

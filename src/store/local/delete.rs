@@ -26,6 +26,7 @@ pub(super) fn delete(root: &Root, keys: &[Key]) -> Vec<Result<()>> {
     for (i, key) in keys.iter().enumerate() {
         answers.push(match remove(root, key) {
             Ok(true) => {
+                pause!(thread DeleteInside);
                 changed.entry(key.folders().last().unwrap_or("")).or_default().push(i);
                 Ok(())
             }

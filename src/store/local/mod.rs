@@ -15,6 +15,7 @@ mod doctor;
 mod errno;
 mod list;
 mod read;
+mod resume;
 mod root;
 mod temporary;
 mod upload;
@@ -63,7 +64,7 @@ impl ObjectStore for LocalStore {
                 Err(e) => return Commit::NotDone(e),
             };
             match upload.put_part(0, 0, body).await {
-                Ok(()) => upload.commit().await,
+                Ok(()) => upload.finish().await,
                 Err(e) => {
                     // What cannot be removed is left to a reap; why the upload failed is the news.
                     let _ = upload.abort().await;
@@ -77,6 +78,18 @@ impl ObjectStore for LocalStore {
         Box::pin(async move {
             let upload = upload::begin(self.root.clone(), key.clone(), &info.owner).await?;
             Ok(Box::new(upload) as Box<dyn Upload>)
+        })
+    }
+
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            let found = resume::resume(&self.root, key, &info.owner, id).await?;
+            Ok(found.map(|upload| Box::new(upload) as Box<dyn Upload>))
         })
     }
 
@@ -107,6 +120,16 @@ impl ObjectStore for LocalStore {
     ) -> BoxFuture<'a, Result<ListPage>> {
         let (root, prefix, after) = (self.root.clone(), prefix.to_owned(), after.map(str::to_owned));
         Box::pin(blocking(move || list::list(&root, &prefix, after.as_deref(), max)))
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, _ours: bool) -> BoxFuture<'a, Commit> {
+        let (root, key) = (self.root.clone(), key.clone());
+        Box::pin(async move {
+            match blocking(move || upload::make_last(&root, &key)).await {
+                Ok(()) => Commit::Done,
+                Err(e) => Commit::Unknown(e),
+            }
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
@@ -200,6 +223,8 @@ mod tests {
             upload.put_part(0, 0, Arc::new(Text("content"))).await.unwrap();
             (upload.commit().await, upload.commit().await)
         });
+        // What a dropped upload removes, it removes on the runtime's threads.
+        drop(runtime);
         let left = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         (first, second, left.collect())
     }
@@ -213,7 +238,7 @@ mod tests {
             _ => Ok(()),
         }));
         for answer in [first, second] {
-            assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::Unavailable), "{answer:?}");
+            assert!(matches!(&answer, Commit::NotDone(e) if e.code() == Code::NotFound), "{answer:?}");
         }
         assert_eq!(left, [""; 0]);
         assert_eq!(FILES.load(Relaxed), 1);
@@ -226,7 +251,7 @@ mod tests {
             _ => Ok(()),
         }));
         for answer in [first, second] {
-            assert!(matches!(&answer, Commit::Unknown(e) if e.code() == Code::Unavailable), "{answer:?}");
+            assert!(matches!(&answer, Commit::Unknown(e) if e.code() == Code::OutcomeUnknown), "{answer:?}");
         }
         assert_eq!(left, ["t"]);
     }
@@ -276,12 +301,45 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_fails_without_saying_whether_is_unknown() {
+    fn a_link_that_fails_without_saying_whether_is_unknown_and_may_be_tried_again() {
+        static LINKS: AtomicU32 = AtomicU32::new(0);
+        let (first, second, left) = commit_twice(Calls {
+            link: |a, from, b, to| match LINKS.fetch_add(1, Relaxed) {
+                0 => Err(Errno::IO),
+                _ => (KERNEL.link)(a, from, b, to),
+            },
+            ..KERNEL
+        });
+        assert!(matches!(first, Commit::Unknown(_)), "{first:?}");
+        assert!(matches!(second, Commit::Done), "{second:?}");
+        assert_eq!(left, ["t"]);
+
         let (first, second, left) = commit_twice(Calls { link: |_, _, _, _| Err(Errno::IO), ..KERNEL });
         for answer in [first, second] {
             assert!(matches!(answer, Commit::Unknown(_)), "{answer:?}");
         }
-        assert_eq!(left, [""; 0]);
+        assert_eq!(left, [""; 0], "who gives it up leaves nothing");
+    }
+
+    #[test]
+    fn what_another_has_named_is_made_durable_before_it_counts() {
+        static SYNCED: AtomicU32 = AtomicU32::new(0);
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("t")).unwrap();
+        fs::write(dir.path().join("t/k"), "x").unwrap();
+        let calls = syncing(|fd| match (kind(fd), SYNCED.fetch_add(1, Relaxed)) {
+            (FileType::Directory, 0 | 1) => Ok(()),
+            _ => Err(Errno::IO),
+        });
+        let root = Arc::new(Root::open(dir.path(), false, calls).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let key = Key::new("t/k").unwrap();
+        let first = runtime.block_on(store.confirm(&key, false));
+        assert!(matches!(first, Commit::Done), "{first:?}");
+        assert_eq!(SYNCED.load(Relaxed), 2, "its folder and the root");
+        let second = runtime.block_on(store.confirm(&key, false));
+        assert!(matches!(&second, Commit::Unknown(e) if !e.retryable()), "{second:?}");
     }
 
     #[test]

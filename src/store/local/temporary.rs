@@ -6,8 +6,8 @@
 //! everywhere). While the upload lives its file is locked with `flock`, so that a reap tells a dead upload,
 //! whose lock the kernel has released, from a slow one. Where the file system has no locks only age can tell.
 //!
-//! The name goes when this value does, however the upload ended. That never harms an object: a committed one
-//! has another name by then.
+//! The name goes when this value does, however the upload ended, unless it is kept for another process to go on
+//! with. That never harms an object: a committed one has another name by then.
 
 use super::{errno::error, root::Root};
 use crate::{error::Result, store::key::TEMPORARY};
@@ -40,6 +40,7 @@ pub(super) struct Temporary {
     pub(super) name: String,
     pub(super) file: File,
     named: AtomicBool,
+    kept: AtomicBool,
 }
 
 impl Temporary {
@@ -60,7 +61,17 @@ impl Temporary {
         // Waits where somebody asks for the lock just now to see whether we live. A file system without locks is not
         // a reason to refuse an upload.
         while rustix::fs::flock(&fd, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
-        Ok(Self { root, name, file: fd.into(), named: AtomicBool::new(true) })
+        Ok(Self::of(root, name, fd.into()))
+    }
+
+    /// One that was created before, and whose lock is ours now.
+    pub(super) fn of(root: Arc<Root>, name: String, file: File) -> Self {
+        Self { root, name, file, named: AtomicBool::new(true), kept: AtomicBool::new(false) }
+    }
+
+    /// The name stays when this value goes.
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Release);
     }
 
     /// The file's path, for messages.
@@ -68,9 +79,9 @@ impl Temporary {
         self.root.path_of(&self.name)
     }
 
-    /// Whether it still has its temporary name.
-    pub(super) fn named(&self) -> bool {
-        self.named.load(Acquire)
+    /// Whether its name goes when this value does.
+    pub(super) fn goes(&self) -> bool {
+        self.named.load(Acquire) && !self.kept.load(Acquire)
     }
 
     /// The name was given away by a rename.
@@ -97,7 +108,9 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // What cannot be removed here is left to a reap; nobody is there to be told.
-        let _ = self.discard();
+        if self.goes() {
+            // What cannot be removed here is left to a reap; nobody is there to be told.
+            let _ = self.discard();
+        }
     }
 }

@@ -4,8 +4,11 @@
 //! which refuses a name that is taken; the temporary name goes; all folders are durable. A failure before the
 //! link is `NotDone` and removes the file. A failed fsync of the file is such a failure and is never tried
 //! again: the kernel may have dropped the pages that it could not write, and would call the next fsync a
-//! success. A failure after the link is `Unknown`: the object can be seen, and whether it survives a power
-//! failure is not known.
+//! success. Only a file that is written anew can help, so what may pass is answered as an upload that is lost.
+//! A link that failed without saying whether it was made is `Unknown`, and may be tried again. So is an fsync of a
+//! folder that failed after the link, and there a look settles nothing: the object can be seen, and whether it
+//! survives a power failure is not known. (Who finds it later makes the folders durable first, see [`make_last`]:
+//! unlike a file's pages, a folder's entries are in the journal, and a file system whose journal fails stays failed.)
 //!
 //! A dropped future leaves at most one write of 256 KiB behind on the blocking pool. It holds the part's lock
 //! until it ends, so a later attempt at the part, or the commit, never overlaps it.
@@ -54,33 +57,29 @@ pub(super) async fn begin(root: Arc<Root>, key: Key, owner: &str) -> Result<Loca
             _ => {}
         }
         let file = Arc::new(Temporary::create(root.clone(), &owner)?);
-        Ok(LocalUpload {
-            shared: Arc::new(Shared { root, key, state: Mutex::default() }),
-            file,
-            gate: Arc::default(),
-        })
+        Ok(LocalUpload::new(root, key, file))
     })
     .await
 }
 
 /// An upload to a folder.
 pub(super) struct LocalUpload {
-    shared: Arc<Shared>,
-    file: Arc<Temporary>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) file: Arc<Temporary>,
     /// Read by whoever writes a part, written by the commit.
     gate: Arc<RwLock<()>>,
 }
 
 /// What the work on the blocking pool needs of an upload.
-struct Shared {
+pub(super) struct Shared {
     root: Arc<Root>,
-    key: Key,
-    state: Mutex<State>,
+    pub(super) key: Key,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
-    parts: Parts<()>,
+pub(super) struct State {
+    pub(super) parts: Parts<()>,
     /// One lock for each part that was begun: attempts at a part follow one another.
     locks: HashMap<u32, Arc<tokio::sync::Mutex<()>>>,
     end: Option<End>,
@@ -92,7 +91,10 @@ enum End {
     Done,
     Exists,
     NotDone(Error),
+    /// Whether it has its name is not known; the temporary file is still there for another try.
     Unknown(Error),
+    /// It has its name, and perhaps not for good.
+    Loose(Error),
     Aborted,
 }
 
@@ -102,20 +104,27 @@ impl End {
             End::Done => Commit::Done,
             End::Exists => Commit::Exists,
             End::NotDone(e) => Commit::NotDone(e),
-            End::Unknown(e) => Commit::Unknown(e),
+            End::Unknown(e) | End::Loose(e) => Commit::Unknown(e),
             End::Aborted => Commit::NotDone(parts::ended(key)),
         }
     }
 }
 
 /// The right to write a part; held by every write that is under way.
-struct Turn {
+pub(super) struct Turn {
     _part: OwnedMutexGuard<()>,
     _gate: OwnedRwLockReadGuard<()>,
 }
 
 impl LocalUpload {
-    async fn turn(&self, number: u32) -> Result<Arc<Turn>> {
+    /// An upload none of whose parts counts yet.
+    pub(super) fn new(root: Arc<Root>, key: Key, file: Arc<Temporary>) -> LocalUpload {
+        let shared = Arc::new(Shared { root, key, state: Mutex::default() });
+        LocalUpload { shared, file, gate: Arc::default() }
+    }
+
+    /// Waits for the right to write a part, which does not count from then on.
+    pub(super) async fn turn(&self, number: u32) -> Result<Arc<Turn>> {
         let gate = self.gate.clone().read_owned().await;
         let lock = {
             let mut state = self.shared.state.lock();
@@ -127,6 +136,25 @@ impl LocalUpload {
         let part = lock.lock_owned().await;
         self.shared.state.lock().parts.forget(number);
         Ok(Arc::new(Turn { _part: part, _gate: gate }))
+    }
+
+    /// The commit, with the errors that the file system gave.
+    pub(super) async fn finish(&self) -> Commit {
+        let gate = self.gate.clone().write_owned().await;
+        let (shared, file) = (self.shared.clone(), self.file.clone());
+        let committed = blocking(move || {
+            let _gate = gate;
+            // The lock is free while the disk works: the gate keeps everybody else out.
+            let before = shared.state.lock().end.clone();
+            let end = match before {
+                None | Some(End::Unknown(_)) => publish(&shared, &file),
+                Some(end) => end,
+            };
+            shared.state.lock().end = Some(end.clone());
+            Ok(end.answer(&shared.key))
+        });
+        // Only a runtime that shuts down gets here without an answer, and it may have been before the link.
+        committed.await.unwrap_or_else(Commit::Unknown)
     }
 
     /// Writes a body at `offset`. While one batch is written the next one is fetched.
@@ -209,18 +237,13 @@ impl Upload for LocalUpload {
 
     fn commit<'a>(&'a self) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
-            let gate = self.gate.clone().write_owned().await;
-            let (shared, file) = (self.shared.clone(), self.file.clone());
-            let committed = blocking(move || {
-                let _gate = gate;
-                // The lock is free while the disk works: the gate keeps everybody else out.
-                let before = shared.state.lock().end.clone();
-                let end = before.unwrap_or_else(|| publish(&shared, &file));
-                shared.state.lock().end = Some(end.clone());
-                Ok(end.answer(&shared.key))
-            });
-            // Only a runtime that shuts down gets here without an answer, and it may have been before the link.
-            committed.await.unwrap_or_else(Commit::Unknown)
+            match self.finish().await {
+                // Not in this file: its pages may be lost, and its name is gone.
+                Commit::NotDone(e) if e.retryable() => {
+                    Commit::NotDone(Error::new(Code::NotFound, e.message().to_owned()))
+                }
+                answer => answer,
+            }
         })
     }
 
@@ -231,7 +254,7 @@ impl Upload for LocalUpload {
             blocking(move || {
                 let _gate = gate;
                 let mut state = shared.state.lock();
-                if matches!(state.end, Some(End::Done | End::Unknown(_))) {
+                if matches!(state.end, Some(End::Done | End::Unknown(_) | End::Loose(_))) {
                     return Err(parts::too_late_to_abort(&shared.key));
                 }
                 state.end = Some(End::Aborted);
@@ -245,13 +268,25 @@ impl Upload for LocalUpload {
             .await
         })
     }
+
+    fn id(&self) -> Option<String> {
+        Some(self.file.name.clone())
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.compare_part(number, offset, body))
+    }
+
+    fn keep(&self) {
+        self.file.keep();
+    }
 }
 
 impl Drop for LocalUpload {
     fn drop(&mut self) {
         // Freeing a large file takes a while: not on a thread of the runtime. A runtime that shuts down drops
         // the closure, and so removes the file here.
-        if let (true, Ok(runtime)) = (self.file.named(), tokio::runtime::Handle::try_current()) {
+        if let (true, Ok(runtime)) = (self.file.goes(), tokio::runtime::Handle::try_current()) {
             let file = self.file.clone();
             runtime.spawn_blocking(move || drop(file));
         }
@@ -261,15 +296,28 @@ impl Drop for LocalUpload {
 /// The commit. Blocks.
 fn publish(shared: &Shared, file: &Temporary) -> End {
     let Shared { root, key, state } = shared;
-    let named = complete(&state.lock().parts, key, file).and_then(|()| name(root, key, file));
-    // From here on the temporary name is of no use. One that cannot be removed is left to a reap: it is a
-    // second name of a good object, or a file that nobody will ask for.
-    let _ = file.discard();
+    let named = complete(&state.lock().parts, key, file).and_then(|()| {
+        pause!(thread FileSynced);
+        name(root, key, file)
+    });
+    if !matches!(named, Ok(Named::Unknown(_))) {
+        // From here on the temporary name is of no use. One that cannot be removed is left to a reap: it is a
+        // second name of a good object, or a file that nobody will ask for.
+        let _ = file.discard();
+    }
     match named {
-        Ok(Named::Ours(chain)) => match root.sync_up(&chain) {
-            Ok(()) => End::Done,
-            Err(e) => End::Unknown(root.error(e, "make durable the folders of", key)),
-        },
+        Ok(Named::Ours(chain)) => {
+            pause!(thread FileUnlinked);
+            match root.sync_up(&chain) {
+                Ok(()) => End::Done,
+                Err(e) => {
+                    let e = root.error(e, "make durable the folders of", key);
+                    let what = "it is there, and a power failure might take it away; offload the segment again with \
+                                the same key to settle it";
+                    End::Loose(Error::new(Code::OutcomeUnknown, format!("{}; {what}", e.message())))
+                }
+            }
+        }
         Ok(Named::Exists) => End::Exists,
         Ok(Named::Unknown(e)) => {
             // Takes empty folders only, so not our object if it is there.
@@ -281,6 +329,12 @@ fn publish(shared: &Shared, file: &Temporary) -> End {
             End::NotDone(e)
         }
     }
+}
+
+/// Makes the name of an object durable that somebody else may have given it a moment ago. Blocks.
+pub(super) fn make_last(root: &Root, key: &Key) -> Result<()> {
+    let failed = |e| root.error(e, "make durable the folders of", key).with_retryable(false);
+    root.existing(key).and_then(|chain| root.sync_up(&chain).map_err(failed))
 }
 
 /// Makes the file exactly the object, and durable.
@@ -312,7 +366,10 @@ fn name(root: &Root, key: &Key, file: &Temporary) -> Result<Named> {
         let chain = root.make_folders(key)?;
         let folder = root.last(&chain);
         let errno = match (root.calls.link)(root.last(&[]), &file.name, folder, name) {
-            Ok(()) => return Ok(Named::Ours(chain)),
+            Ok(()) => {
+                pause!(thread FileLinked);
+                return Ok(Named::Ours(chain));
+            }
             // No hard links here (FAT, some network and FUSE file systems), or none more of this file.
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
                 match rustix::fs::renameat_with(

@@ -22,6 +22,7 @@
 use crate::{
     error::{Code, Error, Result},
     metrics::{BreakerState, Metrics},
+    status::{self, BreakerStatus},
 };
 use parking_lot::Mutex;
 use std::{
@@ -130,6 +131,23 @@ impl Breaker {
         self.metrics.breaker_transitions.of(BreakerState::Closed).add(1);
         let lasted = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         Some(Change::Closed { lasted })
+    }
+
+    /// How it stands.
+    pub fn look(&self, now: Instant) -> BreakerStatus {
+        let state = self.state.lock();
+        let (phase, until) = match state.phase {
+            Phase::Closed => (status::Breaker::Closed, None),
+            Phase::Open { until, .. } => (status::Breaker::Open, Some(until)),
+            Phase::HalfOpen { .. } => (status::Breaker::HalfOpen, None),
+        };
+        BreakerStatus {
+            state: phase,
+            failures: state.row,
+            failing_s: state.since.map(|since| now.saturating_duration_since(since).as_secs_f64()),
+            next_try_s: until.map(|until| until.saturating_duration_since(now).as_secs_f64()),
+            last: state.cause.as_ref().map(Into::into),
+        }
     }
 
     fn failing(&self, now: Instant, error: &Error, is_probe: bool) -> Option<Change> {
@@ -248,6 +266,13 @@ mod tests {
         let (breaker, metrics) = breaker();
         let now = open(&breaker, Instant::now());
         let refused = breaker.enter(now).err().unwrap();
+        let look = breaker.look(now);
+        assert_eq!((look.state, look.failures), (status::Breaker::Open, 3));
+        assert_eq!((look.failing_s, look.next_try_s), (Some(6.0), Some(1.0)));
+        assert_eq!(
+            look.last.map(|last| (last.http_status, last.service_code)),
+            Some((503, "Down".to_owned()))
+        );
         assert_eq!((refused.wait, refused.error.retry_after()), (secs(1), Some(secs(1))));
         let message = refused.error.message();
         assert!(message.contains("failing for 6.0s") && message.contains("next try in 1.0s"), "{message}");
@@ -276,6 +301,7 @@ mod tests {
         let (breaker, metrics) = breaker();
         let now = open(&breaker, Instant::now()) + secs(1);
         let probe = breaker.enter(now).unwrap();
+        assert_eq!(breaker.look(now).state, status::Breaker::HalfOpen);
         assert_eq!(breaker.enter(now).err().unwrap().wait, PROBE);
         assert_eq!(probe.failing(now, &down()), None);
         assert_eq!(breaker.enter(now).err().unwrap().wait, secs(2), "the pause doubles");
@@ -284,6 +310,11 @@ mod tests {
         let probe = breaker.enter(now.max(Instant::now())).expect("a probe without an answer keeps no place");
         assert_eq!(probe.alive(now), Some(Change::Closed { lasted: secs(9) }));
         assert!(breaker.enter(now).is_ok());
+        let look = breaker.look(now);
+        assert_eq!(
+            (look.state, look.failures, look.failing_s, look.last),
+            (status::Breaker::Closed, 0, None, None)
+        );
         assert_eq!(metrics.breakers_open.value(), 0);
         let count = |state| metrics.breaker_transitions.of(state).value();
         assert_eq!(count(BreakerState::Open), 2);

@@ -31,6 +31,7 @@ use crate::{
     engine::Engine,
     error::{Code, Error, Result},
     metrics::Metrics,
+    status::{BreakerStatus, Recent, StoreStatus, Watched},
 };
 use breaker::Breaker;
 use std::{future::Future, sync::Arc, time::Instant};
@@ -42,6 +43,30 @@ use tries::Tries;
 struct Health {
     tokens: Tokens,
     breaker: Arc<Breaker>,
+    begun: Instant,
+    /// Retries of the last minute, to ten seconds.
+    retries: Recent<7, 10_000>,
+}
+
+impl Health {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn count_retry(&self) {
+        self.retries.add(self.now_ms(), 1);
+    }
+}
+
+impl Watched for Health {
+    fn report(&self, store: &mut StoreStatus) {
+        store.retries_last_minute += self.retries.sum(self.now_ms());
+        let breaker = self.breaker.look(Instant::now());
+        let badness = |breaker: &BreakerStatus| (breaker.state, breaker.failures);
+        if badness(&breaker) > badness(&store.breaker) {
+            store.breaker = breaker;
+        }
+    }
 }
 
 /// A store and the settings that its health depends on.
@@ -80,7 +105,10 @@ impl RetryStore {
         let health = registry.of(place, |place| Health {
             tokens: Tokens::new(place.budget, Instant::now()),
             breaker: Breaker::new(place.breaker, engine.metrics().clone()),
+            begun: Instant::now(),
+            retries: Recent::default(),
         });
+        engine.watch(inner.uri(), &health);
         let limits = tries::Limits {
             attempts: settings.retry_attempts,
             first_pause: settings.retry_pause_first,
@@ -222,6 +250,20 @@ impl ObjectStore for RetryStore {
         })
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        info: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(async move {
+            // As for a listing: whoever is still at the upload will be for longer than a pause.
+            let found = self.0.run(Operation::List, false, || self.0.inner.resume(key, info, id)).await?;
+            let core = self.0.clone();
+            Ok(found.map(|inner| Box::new(RetryUpload { core, inner }) as Box<dyn Upload>))
+        })
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(body::get(&self.0, key, range))
     }
@@ -241,6 +283,18 @@ impl ObjectStore for RetryStore {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>> {
         Box::pin(self.0.run(Operation::List, false, move || self.0.inner.list(prefix, after, max)))
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(async move {
+            let send = || async {
+                match self.0.inner.confirm(key, ours).await {
+                    Commit::Unknown(e) => Err(e),
+                    answer => Ok(answer),
+                }
+            };
+            self.0.run(Operation::Head, false, send).await.unwrap_or_else(Commit::Unknown)
+        })
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {
@@ -285,7 +339,23 @@ impl Upload for RetryUpload {
         Box::pin(self.core.commit(Operation::Commit, true, || {}, || self.inner.commit()))
     }
 
+    fn is_unsent(&self) -> bool {
+        self.inner.is_unsent()
+    }
+
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.core.run(Operation::Abort, true, || self.inner.abort()))
+    }
+
+    fn id(&self) -> Option<String> {
+        self.inner.id()
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        self.inner.has_part(number, offset, body)
+    }
+
+    fn keep(&self) {
+        self.inner.keep();
     }
 }

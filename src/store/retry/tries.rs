@@ -138,6 +138,7 @@ impl Tries {
             return Err(self.ended(error));
         }
         self.core.metrics.store_retries.of(self.operation.request()).add(1);
+        self.core.health.count_retry();
         self.patience.note(&error);
         sleep(pause).await;
         Ok(())

@@ -18,7 +18,8 @@ use aws_sdk_s3::{
         complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
         get_object::builders::GetObjectFluentBuilder, head_object::builders::HeadObjectFluentBuilder,
-        put_object::builders::PutObjectFluentBuilder, upload_part::builders::UploadPartFluentBuilder,
+        list_parts::builders::ListPartsFluentBuilder, put_object::builders::PutObjectFluentBuilder,
+        upload_part::builders::UploadPartFluentBuilder,
     },
     types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},
 };
@@ -193,6 +194,11 @@ impl Attributes {
         customer_key!(request, &self.encryption)
     }
 
+    /// On a ListParts: the key again, where parts have checksums.
+    pub fn on_parts(&self, request: ListPartsFluentBuilder) -> ListPartsFluentBuilder {
+        customer_key!(request, &self.encryption)
+    }
+
     /// On a CompleteMultipartUpload: the key again, where parts have checksums.
     pub fn on_commit(
         &self,
@@ -201,8 +207,29 @@ impl Attributes {
         customer_key!(request, &self.encryption)
     }
 
+    /// A number for all that an upload gets when it is begun and can never change: its CRC-64/NVME. Of a customer's key
+    /// it covers the MD5 that each request shows anyhow.
+    pub fn terms(&self) -> u64 {
+        let encryption = match &self.encryption {
+            Encryption::Off => "off".to_owned(),
+            Encryption::S3 => "s3".to_owned(),
+            Encryption::Kms { key_id, context, bucket_key } => {
+                format!("kms {key_id:?} {context:?} {bucket_key:?}")
+            }
+            Encryption::Customer(key) => format!("customer {}", key.md5()),
+        };
+        let Attributes { storage_class, acl, tagging, .. } = self;
+        let all = format!("{encryption} {storage_class:?} {acl:?} {tagging:?}");
+        crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, all.as_bytes())
+    }
+
     /// Whether encryption is asked for at all.
     pub fn encrypts(&self) -> bool {
+        !matches!(self.encryption, Encryption::Off)
+    }
+
+    /// Whether answers must show an encryption.
+    pub fn wants_encryption(&self) -> bool {
         !matches!(self.encryption, Encryption::Off)
     }
 

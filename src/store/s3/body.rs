@@ -153,12 +153,9 @@ impl Sending {
     }
 
     /// What `work` gives, or none once nothing has moved for `limit`. While the source has nothing to send the
-    /// store is not to blame; and after such a while the request gives up its `permit`, because what its source
-    /// waits for may be another part that waits for one.
-    pub async fn guard<T, P>(&self, limit: Duration, permit: P, work: impl Future<Output = T>) -> Option<T> {
-        let (mut work, mut permit) = (pin!(work), Some(permit));
-        // The wait for the permit was not the store's.
-        self.0.exchange.note();
+    /// store is not to blame.
+    pub async fn guard<T>(&self, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
         loop {
             if let Some(done) = self.0.exchange.guard(limit, work.as_mut()).await {
                 return Some(done);
@@ -166,7 +163,6 @@ impl Sending {
             if !self.0.waiting.load(Ordering::Acquire) {
                 return None;
             }
-            drop(permit.take());
             self.0.exchange.note();
         }
     }

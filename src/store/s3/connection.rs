@@ -5,7 +5,7 @@
 
 use super::{
     credentials::{CredentialSource, Provided},
-    errors::Action,
+    hidden::Hidden,
     http,
     options::{Env, S3Options, Sse, Style},
     place::{self, Place},
@@ -25,8 +25,7 @@ use aws_sdk_s3::{
         retry::RetryConfig, timeout::TimeoutConfig,
     },
 };
-use std::sync::Arc;
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OnceCell;
 
 /// The way to one place.
 #[derive(Debug)]
@@ -39,8 +38,6 @@ pub(super) struct Connection {
     http: http::Client,
     engine: Option<Engine>,
     /// Apart, since a reader may be slow to take what has arrived, and no writer may wait for that.
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
     open: OnceCell<Open>,
 }
 
@@ -88,10 +85,8 @@ impl Connection {
             told => told.clone(),
         };
         let http = env.http.client(options.ca_file.as_deref(), &options.proxy)?;
-        let permits = || Arc::new(Semaphore::new(options.concurrency));
-        let (reads, writes) = (permits(), permits());
         let (engine, open) = (env.engine.clone(), OnceCell::new());
-        Ok(Connection { options, endpoint, amazon, sse, http, engine, reads, writes, open })
+        Ok(Connection { options, endpoint, amazon, sse, http, engine, open })
     }
 
     /// The SDK's client. The first call reads the certificates and the AWS profile.
@@ -100,19 +95,6 @@ impl Connection {
     /// `INVALID_CONFIG` for certificates that cannot be used.
     pub async fn client(&self) -> Result<&Client> {
         Ok(&self.open().await?.client)
-    }
-
-    /// A place among the requests that run at a time (`s3.concurrency`, reads and writes apart); waits until there
-    /// is one. To be taken before an attempt's time-out begins, and kept until the answer's last byte. Whoever has
-    /// one does not ask for another, since all may do the same.
-    pub async fn permit(&self, action: Action) -> Result<OwnedSemaphorePermit> {
-        let permits = if action.reads() { &self.reads } else { &self.writes };
-        // Nobody closes the semaphore.
-        permits
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| Error::new(Code::Closed, "the connection is closed"))
     }
 
     /// The endpoint's URL, for messages: `https://s3.eu-central-1.amazonaws.com`, or what was set.
@@ -145,9 +127,23 @@ impl Connection {
         Ok(credentials.provided())
     }
 
-    /// The error of an answer. One about the credentials says who gave them and when they end. Where they have run
+    /// What must not be shown of what others say.
+    pub fn hidden(&self) -> Hidden {
+        let given = &self.options.credentials;
+        let hidden = Hidden::default().and_encryption(&self.sse).and_proxy(&self.options.proxy);
+        let hidden = given.fixed.iter().fold(hidden, |hidden, (key, _)| hidden.and(key.reveal()));
+        let hidden = given.session_token.iter().fold(hidden, |hidden, token| hidden.and(token.reveal()));
+        let held = self.open.get().and_then(|open| open.credentials.as_ref()?.held());
+        match held {
+            Some(held) => hidden.and(held.access_key_id()).and(held.session_token().unwrap_or_default()),
+            None => hidden,
+        }
+    }
+
+    /// The error of an answer, without what must not be shown. One about the credentials says who gave them and when they end. Where they have run
     /// out, new ones are asked for before the next request, which may then do what this one could not.
     pub fn heard(&self, error: Error) -> Error {
+        let error = self.hidden().from_error(error);
         let ran_out =
             matches!(error.service_code(), "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired");
         let error = match self.provided() {

@@ -75,7 +75,7 @@ impl S3Store {
     }
 
     /// One DELETE, of what has this ETag if one is given.
-    async fn delete_if(&self, key: &Key, etag: Option<&str>) -> Result<()> {
+    pub(super) async fn delete_if(&self, key: &Key, etag: Option<&str>) -> Result<()> {
         let exchange = Exchange::new(false);
         let client = self.connection.client().await?;
         let request = client.delete_object().bucket(&self.place.bucket).key(self.place.object_key(key));
@@ -150,6 +150,7 @@ impl S3Store {
                 ..Reply::default()
             };
             let error = errors::from_reply(Action::Delete, &self.at(key), &reply);
+            let error = self.connection.hidden().from_error(error);
             match key {
                 Some(key) => drop(errors.insert(key.as_str(), error)),
                 None => of_unknown = Some(error),

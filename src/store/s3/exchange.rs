@@ -115,8 +115,6 @@ impl S3Store {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let _permit = self.connection.permit(action).await?;
-        exchange.note();
         match exchange.guard(self.options.attempt_timeout, request).await {
             Some(answer) => answer.map_err(|e| self.error(action, key, e)),
             None => Err(errors::stalled(action, &self.at(key), self.options.attempt_timeout)),

@@ -16,7 +16,10 @@ use crate::{
     error::{Code, Error, Result},
     store::{ByteStream, Entry, Get, GetRange, Key, pieces::PIECE},
 };
-use aws_sdk_s3::{error::SdkError, operation::get_object::GetObjectOutput};
+use aws_sdk_s3::{
+    error::SdkError,
+    operation::{get_object::GetObjectOutput, head_object::HeadObjectOutput},
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -32,7 +35,6 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::OwnedSemaphorePermit;
 
 /// No object is longer: Amazon's end at 50 TB. Larger numbers in a request overflow in some look-alikes.
 const MAX_OBJECT: u64 = 1 << 50;
@@ -114,7 +116,6 @@ impl S3Store {
     /// One GET.
     async fn request(&self, key: &Key, range: &GetRange) -> Result<Get, Failed> {
         let client = self.connection.client().await.map_err(Failed::Otherwise)?;
-        let permit = self.connection.permit(Action::Get).await.map_err(Failed::Otherwise)?;
         let exchange = Exchange::new(true);
         let request = client.get_object().bucket(&self.place.bucket).key(self.place.object_key(key));
         let request = self.attributes.on_get(request).range(header(range));
@@ -122,7 +123,7 @@ impl S3Store {
         let limit = self.options.attempt_timeout;
         match exchange.guard(limit, sent).await {
             Some(Ok(output)) => {
-                self.accepted(key, range, exchange.status(), output, permit).map_err(Failed::Otherwise)
+                self.accepted(key, range, exchange.status(), output).map_err(Failed::Otherwise)
             }
             Some(Err(e)) => {
                 let len = unsatisfiable(&e);
@@ -137,20 +138,14 @@ impl S3Store {
     }
 
     /// Checks what an answer claims to be before any byte of it counts.
-    fn accepted(
-        &self,
-        key: &Key,
-        range: &GetRange,
-        status: u16,
-        output: GetObjectOutput,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Get> {
+    fn accepted(&self, key: &Key, range: &GetRange, status: u16, output: GetObjectOutput) -> Result<Get> {
         let odd = |why: String| errors::odd_answer(Action::Get, &self.at(Some(key)), why);
         let len = output.content_length().and_then(|len| u64::try_from(len).ok());
         let (object_len, sent) = match output.content_range() {
-            Some(text) => {
-                content_range(text).ok_or_else(|| odd(format!("has the Content-Range {text:?}")))?
-            }
+            Some(text) => content_range(text).ok_or_else(|| {
+                let told = self.connection.hidden().from_text(text);
+                odd(format!("has the Content-Range {told:?}"))
+            })?,
             None if status == 206 => return Err(odd("is a part and does not say which".into())),
             None => match len {
                 Some(len) => (len, 0..len),
@@ -184,7 +179,6 @@ impl S3Store {
             endpoint: self.connection.endpoint().to_owned(),
             key: key.clone(),
             limit: self.options.attempt_timeout,
-            permit: Some(permit),
         };
         Ok(Get { object_len, range: wanted, tag, body: body.into_stream() })
     }
@@ -196,18 +190,7 @@ impl S3Store {
 
     /// The same with the object's ETag, where the store gives one.
     pub(super) async fn head_with_etag(&self, key: &Key) -> Result<(Entry, Option<String>)> {
-        let client = self.connection.client().await?;
-        let exchange = Exchange::new(false);
-        let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
-        let request = self.attributes.on_head(request);
-        let sent = request.customize().interceptor(exchange.clone()).send();
-        let head = match self.answer(Action::Head, Some(key), &exchange, sent).await {
-            Ok(head) => head,
-            Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
-                return Err(self.why_no_head(key, e).await);
-            }
-            Err(e) => return Err(e),
-        };
+        let head = self.head(key).await?;
         let len = head.content_length().and_then(|len| u64::try_from(len).ok());
         let modified = head.last_modified().and_then(micros);
         match (len, modified) {
@@ -216,6 +199,22 @@ impl S3Store {
                 let why = "does not say how long the object is and from when";
                 Err(errors::odd_answer(Action::Head, &self.at(Some(key)), why))
             }
+        }
+    }
+
+    /// All that the store says of an object.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html>
+    pub(super) async fn head(&self, key: &Key) -> Result<HeadObjectOutput> {
+        let client = self.connection.client().await?;
+        let exchange = Exchange::new(false);
+        let request = client.head_object().bucket(&self.place.bucket).key(self.place.object_key(key));
+        let request = self.attributes.on_head(request);
+        let sent = request.customize().interceptor(exchange.clone()).send();
+        match self.answer(Action::Head, Some(key), &exchange, sent).await {
+            Err(e) if (300..500).contains(&e.http_status()) && ![408, 429].contains(&e.http_status()) => {
+                Err(self.why_no_head(key, e).await)
+            }
+            answer => answer,
         }
     }
 
@@ -311,8 +310,6 @@ struct Arrival {
     endpoint: String,
     key: Key,
     limit: Duration,
-    /// The place among the requests that run at a time, until the last byte is here.
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Arrival {
@@ -355,9 +352,6 @@ impl Arrival {
             }
             let len = self.left.min(PIECE as u64).min(self.rest.len() as u64);
             self.left -= len;
-            if self.left == 0 {
-                self.permit = None;
-            }
             return Ok(Some(self.rest.split_to(len as usize)));
         }
     }

@@ -12,6 +12,8 @@
 
 mod attributes;
 mod body;
+#[cfg(feature = "testing")]
+mod canned;
 mod connection;
 mod credentials;
 mod delete;
@@ -19,16 +21,20 @@ mod doctor;
 mod errors;
 mod exchange;
 mod get;
+mod hidden;
 mod http;
 mod list;
 mod options;
 mod place;
 mod probe;
 mod put;
+mod resume;
 mod upload;
 mod uploads;
 mod xml;
 
+#[cfg(feature = "testing")]
+pub use canned::CannedAnswer;
 pub use credentials::Provided;
 pub use http::HttpClients;
 pub use options::{CredentialOptions, Env, Probe, Proxy, Role, S3Options, Sse, Style, complete_uri};
@@ -131,6 +137,15 @@ impl ObjectStore for S3Store {
         Box::pin(self.begin_upload(key, info))
     }
 
+    fn resume<'a>(
+        &'a self,
+        key: &'a Key,
+        _: &'a UploadInfo,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Upload>>>> {
+        Box::pin(self.resume_upload(key, id))
+    }
+
     fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
         Box::pin(self.get_object(key, range))
     }
@@ -150,6 +165,10 @@ impl ObjectStore for S3Store {
         max: usize,
     ) -> BoxFuture<'a, Result<ListPage>> {
         Box::pin(self.list_objects(prefix, after, max))
+    }
+
+    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+        Box::pin(self.confirm_object(key, ours))
     }
 
     fn now(&self) -> BoxFuture<'_, Result<i64>> {

@@ -72,8 +72,6 @@ pub struct S3Options {
     pub connect_timeout: Duration,
     /// Longest time in which no byte of a request or an answer moves.
     pub attempt_timeout: Duration,
-    /// Most requests at a time, at least 1.
-    pub concurrency: usize,
     /// Whether payloads are signed with SHA-256.
     pub payload_signing: bool,
     /// Whether the store takes checksums as trailers.
@@ -132,7 +130,6 @@ impl Default for S3Options {
             proxy: Proxy::Environment,
             connect_timeout: Duration::from_secs(5),
             attempt_timeout: Duration::from_secs(20),
-            concurrency: 64,
             payload_signing: false,
             trailers: Probe::Auto,
             conditional_writes: Probe::Auto,
@@ -160,7 +157,6 @@ impl S3Options {
             proxy: Proxy::new(&s3.proxy, &s3.no_proxy),
             connect_timeout: s3.timeout_connect,
             attempt_timeout: s3.timeout_attempt,
-            concurrency: s3.concurrency,
             payload_signing: s3.payload_signing,
             trailers: s3.trailers,
             conditional_writes: s3.conditional_writes,

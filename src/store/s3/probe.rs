@@ -25,15 +25,13 @@ use super::{
 use crate::{
     codec::checksum::crc32c,
     error::{Code, Error, Result},
-    store::{Body, ByteStream, GetRange, Key, ObjectStore, UploadInfo},
+    store::{Body, ByteStream, GetRange, Key, ObjectStore, UploadInfo, registry::Registry},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use parking_lot::Mutex;
 use std::{
-    collections::HashMap,
     future::ready,
-    sync::{Arc, LazyLock, Weak},
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 use tokio::sync::OnceCell;
@@ -72,7 +70,7 @@ pub(super) struct Abilities {
 /// Abilities that may not be known yet, shared by all stores on one bucket with the same settings.
 pub(super) type Shared = Arc<OnceCell<Abilities>>;
 
-static KNOWN: LazyLock<Mutex<HashMap<String, Weak<OnceCell<Abilities>>>>> = LazyLock::new(Mutex::default);
+static KNOWN: LazyLock<Registry<String, OnceCell<Abilities>>> = LazyLock::new(Registry::default);
 
 /// The abilities of a bucket, known at once where nothing needs to be asked.
 pub(super) fn shared(
@@ -101,14 +99,7 @@ pub(super) fn shared(
     }
     let asked = (options.conditional_writes, options.trailers, options.payload_signing);
     let name = format!("{} {bucket} {asked:?} {attributes:?}", connection.endpoint());
-    let mut known = KNOWN.lock();
-    if let Some(shared) = known.get(&name).and_then(Weak::upgrade) {
-        return shared;
-    }
-    known.retain(|_, abilities| abilities.strong_count() > 0);
-    let shared = Shared::default();
-    known.insert(name, Arc::downgrade(&shared));
-    shared
+    KNOWN.of(name, |_| OnceCell::new())
 }
 
 /// How often the removal of a sample is tried, and the pauses in between. Nobody retries here but this: the store's
@@ -214,6 +205,7 @@ impl S3Store {
             }
         };
         versions.push(first.version_id().map(str::to_owned));
+        pause!(ProbeInside);
         self.attributes.check_echo(echo!(first))?;
         let echoed = first.checksum_crc32_c() == sample.crc32c().map(header_value).as_deref();
         if integrity == Integrity::Trailer && !echoed && !self.is_there(key, &sample).await {

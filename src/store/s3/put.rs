@@ -18,7 +18,7 @@ use super::{
     exchange::Exchange,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     store::{Body, Commit, Key, UploadInfo},
 };
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
@@ -55,11 +55,19 @@ impl Failed {
             | (_, "SlowDown" | "SlowDownWrite" | "RequestLimitExceeded" | "RequestTimeout") => {
                 Commit::NotDone(error)
             }
+            // Who has no room has stored nothing. (MinIO and versitygw say so with 507, RFC 4918, 11.5.)
+            _ if error.code() == Code::NoSpace => Commit::NotDone(error),
             // 408 may be a proxy that waited for an answer.
             (300..=407 | 409..=499, _) => Commit::NotDone(error),
             _ => Commit::Unknown(error),
         }
     }
+}
+
+/// What tells an object of ours from others under its key, as an answer named it.
+struct Found<'a> {
+    version: Option<&'a str>,
+    etag: Option<&'a str>,
 }
 
 /// What a request with a body came to; `answer` is none where nothing moved for `limit`.
@@ -108,7 +116,28 @@ impl S3Store {
             Err(e) => {
                 // Whoever is cut off from here on must not look, find the object and give a receipt for it.
                 body.not_kept();
-                self.withdraw(key, output.version_id(), abilities.conditional.honoured(), e).await
+                let found = Found { version: output.version_id(), etag: output.e_tag() };
+                self.withdraw(key, found, abilities.conditional.honoured(), e).await
+            }
+        }
+    }
+
+    /// See [`ObjectStore::confirm`](crate::store::ObjectStore::confirm): the answer that should have shown the
+    /// encryption was lost, so a HEAD is asked for it.
+    pub(super) async fn confirm_object(&self, key: &Key, ours: bool) -> Commit {
+        if !ours || !self.attributes.wants_encryption() {
+            return Commit::Done;
+        }
+        let head = match self.head(key).await {
+            Ok(head) => head,
+            Err(e) => return Commit::Unknown(e),
+        };
+        match self.attributes.check_echo(echo!(head)) {
+            Ok(()) => Commit::Done,
+            Err(e) => {
+                let certain = self.abilities.get().is_some_and(|able| able.conditional.honoured());
+                let found = Found { version: head.version_id(), etag: head.e_tag() };
+                self.withdraw(key, found, certain, e).await
             }
         }
     }
@@ -137,8 +166,7 @@ impl S3Store {
         let request = self.attributes.on_put(request, info).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
         let limit = self.options.attempt_timeout;
-        let permit = self.connection.permit(Action::Put).await.map_err(Failed::before)?;
-        let answer = sending.guard(limit, permit, request.send()).await;
+        let answer = sending.guard(limit, request.send()).await;
         outcome(&self.connection, answer, &sending, Action::Put, &self.at(Some(key)), limit)
     }
 
@@ -156,11 +184,17 @@ impl S3Store {
     }
 
     /// Removes an object of ours that must not stay, because of `why`. `certain`: nobody else can have put
-    /// another there since.
-    async fn withdraw(&self, key: &Key, version: Option<&str>, certain: bool, why: Error) -> Commit {
-        if certain || version.is_some() {
+    /// another there since. Amazon is told by the ETag which one is meant, where there is no version.
+    async fn withdraw(&self, key: &Key, found: Found<'_>, certain: bool, why: Error) -> Commit {
+        let etag = found.etag.filter(|_| found.version.is_none() && self.connection.is_amazon());
+        if certain || found.version.is_some() || etag.is_some() {
             for _ in 0..WITHDRAWALS {
-                if self.remove(key, version).await.is_ok() {
+                let removed = match etag {
+                    Some(etag) => self.delete_if(key, Some(etag)).await,
+                    None => self.remove(key, found.version).await,
+                };
+                // 412: another object has come in its place, so ours is gone.
+                if removed.is_ok() || removed.is_err_and(|e| e.http_status() == 412) {
                     return Commit::NotDone(why);
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -187,12 +221,12 @@ impl S3Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
 
     #[test]
     fn only_what_the_store_cannot_have_done_is_not_done() {
         let fate = |status, code: &str, drained| {
-            let error = Error::new(Code::Unavailable, "e").with_service(status, code, "", "");
+            let kind = if status == 507 { Code::NoSpace } else { Code::Unavailable };
+            let error = Error::new(kind, "e").with_service(status, code, "", "");
             match (Failed { error, drained }).fate() {
                 Commit::Exists => "exists",
                 Commit::NotDone(_) => "not done",
@@ -219,6 +253,7 @@ mod tests {
             (503, "SlowDown", "not done", "not done"),
             (503, "ServiceUnavailable", "not done", "unknown"),
             (504, "", "not done", "unknown"),
+            (507, "InsufficientStorage", "not done", "not done"),
         ] {
             assert_eq!(fate(status, code, false), partly, "{status} {code}, part of it sent");
             assert_eq!(fate(status, code, true), whole, "{status} {code}, all of it sent");

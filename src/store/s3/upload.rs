@@ -16,6 +16,7 @@ use super::{
     exchange::Exchange,
     probe::Conditional,
     put::{Failed, outcome},
+    resume::There,
 };
 use crate::{
     error::{Code, Error, Result},
@@ -31,9 +32,10 @@ use aws_sdk_s3::{
 use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use parking_lot::Mutex;
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -73,7 +75,26 @@ impl S3Store {
         let id = begun.upload_id().filter(|id| !id.is_empty()).ok_or_else(|| {
             errors::odd_answer(Action::Begin, &self.at(Some(key)), "names no upload; is the endpoint right?")
         })?;
-        let upload = S3Upload {
+        let shown = self.attributes.check_echo(echo!(begun)).is_ok();
+        let upload = self.upload(key, id, abilities.conditional, integrity, shown);
+        let silent = begun.server_side_encryption().is_none() && begun.sse_customer_key_md5().is_none();
+        if !silent && let Err(e) = self.attributes.check_echo(echo!(begun)) {
+            let _ = upload.abort().await;
+            return Err(e);
+        }
+        Ok(Box::new(upload))
+    }
+
+    /// An upload that the store knows by `id`, and of which nothing counts yet.
+    pub(super) fn upload(
+        &self,
+        key: &Key,
+        id: &str,
+        conditional: Conditional,
+        integrity: Integrity,
+        encryption_shown: bool,
+    ) -> S3Upload {
+        S3Upload {
             connection: self.connection.clone(),
             bucket: self.place.bucket.clone(),
             object_key: self.place.object_key(key),
@@ -83,17 +104,13 @@ impl S3Store {
             limit: self.options.attempt_timeout,
             signed: self.options.payload_signing,
             integrity,
-            encryption_shown: self.attributes.check_echo(echo!(begun)).is_ok(),
-            conditional: abilities.conditional,
+            encryption_shown,
+            part_shows_encryption: AtomicBool::new(false),
+            conditional,
             loose: AtomicUsize::new(0),
+            there: HashMap::new(),
             state: Mutex::default(),
-        };
-        let silent = begun.server_side_encryption().is_none() && begun.sse_customer_key_md5().is_none();
-        if !silent && let Err(e) = self.attributes.check_echo(echo!(begun)) {
-            let _ = upload.abort().await;
-            return Err(e);
         }
-        Ok(Box::new(upload))
     }
 
     async fn begin_once(
@@ -116,35 +133,38 @@ impl S3Store {
 }
 
 /// An upload that the store knows by its id.
-struct S3Upload {
+pub(super) struct S3Upload {
     connection: Arc<Connection>,
     bucket: String,
     object_key: String,
-    key: Key,
-    id: String,
-    attributes: Arc<Attributes>,
+    pub(super) key: Key,
+    pub(super) id: String,
+    pub(super) attributes: Arc<Attributes>,
     limit: Duration,
     signed: bool,
-    integrity: Integrity,
+    pub(super) integrity: Integrity,
     /// Its begin showed the encryption that was asked for. MinIO says nothing then, and shows it with each part.
-    encryption_shown: bool,
+    pub(super) encryption_shown: bool,
+    pub(super) part_shows_encryption: AtomicBool,
     conditional: Conditional,
     /// Attempts at parts that began and whose answer did not come: they may still arrive.
     loose: AtomicUsize,
-    state: Mutex<State>,
+    /// A resumed upload's parts by number, as the store lists them; none counts before it was compared.
+    pub(super) there: HashMap<u32, There>,
+    pub(super) state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     stage: Stage,
-    parts: Parts<Stored>,
+    pub(super) parts: Parts<Stored>,
 }
 
 /// A part, as the store knows it.
 #[derive(Clone)]
-struct Stored {
-    etag: String,
-    crc32c: Option<String>,
+pub(super) struct Stored {
+    pub(super) etag: String,
+    pub(super) crc32c: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,9 +208,8 @@ impl S3Upload {
             .body(bytes);
         let request = self.attributes.on_part(request).customize();
         let request = request.interceptor(payload).interceptor(sending.exchange());
-        let permit = self.connection.permit(Action::Part).await?;
         let loose = Loose::new(&self.loose);
-        let answer = sending.guard(self.limit, permit, request.send()).await;
+        let answer = sending.guard(self.limit, request.send()).await;
         if answer.as_ref().is_some_and(answered) {
             loose.tied();
         }
@@ -198,6 +217,7 @@ impl S3Upload {
         let output = answer.map_err(|failed: Failed| failed.error)?;
         if !self.encryption_shown {
             self.attributes.check_echo(echo!(output))?;
+            self.part_shows_encryption.store(true, Relaxed);
         }
         let odd = |why| errors::odd_answer(Action::Part, &self.at(), why);
         let etag = output.e_tag().filter(|etag| !etag.is_empty()).ok_or_else(|| odd("has no ETag"))?;
@@ -247,11 +267,6 @@ impl S3Upload {
             Ok(client) => client,
             Err(e) => return Commit::NotDone(e),
         };
-        // Before the stage changes: who waits in line has sent nothing.
-        let _permit = match self.connection.permit(Action::Commit).await {
-            Ok(permit) => permit,
-            Err(e) => return Commit::NotDone(e),
-        };
         let (parts, again) = match self.start_commit() {
             Ok(start) => start,
             Err(ended) => return ended,
@@ -267,7 +282,10 @@ impl S3Upload {
         let request = self.attributes.on_commit(request).customize();
         let request = request.interceptor(exchange.clone()).interceptor(handed.clone());
         let limit = self.limit.max(COMMIT_TIME);
-        let error = match exchange.guard(limit, request.send()).await {
+        let error = match exchange
+            .guard(limit, pause_during!(CommitInside, handed.get(), request.send()))
+            .await
+        {
             // Services begin with a 200 and may break off behind it.
             Some(Ok(output)) if exchange.well_formed() && output.e_tag().is_some() => {
                 return self.end_commit(Stage::Done, Commit::Done);
@@ -314,7 +332,6 @@ impl S3Upload {
     async fn abort_once(&self) -> Result<bool> {
         let request = self.connection.client().await?.abort_multipart_upload();
         let request = request.bucket(&self.bucket).key(&self.object_key).upload_id(&self.id);
-        let _permit = self.connection.permit(Action::Abort).await?;
         let exchange = Exchange::new(false);
         let request = request.customize().interceptor(exchange.clone());
         match exchange.guard(self.limit, request.send()).await {
@@ -359,5 +376,13 @@ impl Upload for S3Upload {
 
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>> {
         Box::pin(self.remove())
+    }
+
+    fn id(&self) -> Option<String> {
+        Some(self.resume_id())
+    }
+
+    fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(self.compare_part(number, offset, body))
     }
 }

@@ -56,11 +56,6 @@ impl Action {
         matches!(self, Action::Get | Action::Head)
     }
 
-    /// Whether it changes nothing.
-    pub(super) fn reads(self) -> bool {
-        self.reads_object() || matches!(self, Action::List | Action::Rules | Action::Uploads | Action::Parts)
-    }
-
     /// Whether nothing there is an answer.
     fn looks_for_object(self) -> bool {
         self.reads_object() || self == Action::Delete

@@ -1,0 +1,373 @@
+#!/usr/bin/env python3
+"""The crash matrix, in TAP: a C host is killed with SIGKILL at every point, on every kind of store.
+
+    run.py file | versitygw | minio...     one or more kinds of store
+
+A host (host.c) offloads, deletes, reaps and sweeps, and keeps a journal as a broker does. It is killed where a pause of
+the fault build holds it (src/pause.rs; a marker file shows that it is there), or while a proxy holds one of its requests
+(wire.py). Then a fresh process must find:
+
+- every segment whose receipt is in the journal, byte for byte, and no wrong byte under any other key;
+- that the interrupted offload can be repeated with its key, and an interrupted delete, too;
+- after `seglift reap` and `seglift sweep` with the journal's keys exactly those objects in the store, and nothing else:
+  no file, no upload in parts, looked at without seglift.
+
+SCALE=full does each case in all its variants, and kills at random moments, too. CRASH_ONLY=TEXT runs the cases whose
+sentence contains it.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+sys.path[:0] = [str(ROOT / "bindings/c/examples/tests"), str(ROOT / "tests/servers")]
+import tap  # noqa: E402
+from held import shared  # noqa: E402
+from s3 import clean_environment  # noqa: E402
+from wire import Wire  # noqa: E402
+
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+LIBRARY = Path(os.environ.get("SEGLIFT_LIB", TARGET / "release/libseglift.so")).resolve()
+SEGLIFT = TARGET / "release/seglift"
+FULL = os.environ.get("SCALE") == "full"
+# A case mostly waits: for a store that tells the time in seconds, and for processes to start.
+AT_ONCE = int(os.environ.get("AT_ONCE", "6"))
+PATIENCE = 60  # seconds; a case takes two or three on a quiet machine
+
+# What a host does where it meets a point: steps that end before, and the step that never ends.
+UPLOAD, SMALL, FAIL, DELETE = (["small"], "large"), (["small"], "small"), (["small"], "fail"), (["small", "large", "small"], "delete")
+REAP, SWEEP = (["small", "killed@parts.last"], "reap"), (["small", "killed@commit.after"], "sweep")
+POINTS = {
+    **dict.fromkeys(["begin.before", "begin.after", "part.inside", "parts.between", "parts.last"], UPLOAD),
+    **dict.fromkeys(["commit.before", "commit.inside", "commit.after", "file.synced", "file.linked", "file.unlinked"], UPLOAD),
+    **dict.fromkeys(["put.before", "put.inside", "put.after", "probe.inside"], SMALL),
+    **dict.fromkeys(["abort.before", "abort.after"], FAIL),
+    **dict.fromkeys(["delete.before", "delete.inside", "delete.after"], DELETE),
+    **dict.fromkeys(["reap.clock", "reap.before.abort", "reap.after.abort"], REAP),
+    **dict.fromkeys(["sweep.before.delete", "sweep.after.delete"], SWEEP),
+    # The host's own.
+    "host.receipt": UPLOAD,
+    "host.dropped": DELETE,
+}
+MAY_END = ["reap", "sweep", "fail"]
+REQUESTS = {
+    "CreateMultipartUpload": UPLOAD,
+    "UploadPart": UPLOAD,
+    "CompleteMultipartUpload": UPLOAD,
+    "PutObject": SMALL,
+    "DeleteObjects": DELETE,
+    "AbortMultipartUpload": REAP,
+    "DeleteObject": SWEEP,
+}
+
+
+class Wrong(AssertionError):
+    pass
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise Wrong(f"after {PATIENCE} s: {what() if callable(what) else what}")
+        time.sleep(0.02)
+    return found
+
+
+class Folder:
+    """A store in a folder, looked at as files."""
+
+    part, resolution = "1MiB", 0
+
+    def __init__(self, folder):
+        self.path = folder / "tier"
+        self.path.mkdir()
+        self.uri, self.environment = f"file://{self.path}", {}
+
+    def everything(self):
+        return sorted(str(p.relative_to(self.path)) for p in self.path.rglob("*") if not p.is_dir())
+
+    def close(self):
+        pass
+
+
+class Bucket:
+    """A store in a bucket of its own, looked at with a client that shares no line with seglift."""
+
+    part = "5MiB"
+
+    def __init__(self, kind, through_wire):
+        self.s3, self.name = shared(kind).s3, shared(kind).bucket()
+        self.uri, self.environment = f"s3://{self.name}", self.s3.environment()
+        self.wire = None
+        if through_wire:
+            # For all processes, because a receipt names the endpoint.
+            self.wire = Wire(self.s3.url.hostname, self.s3.url.port)
+            self.environment["AWS_ENDPOINT_URL"] = self.wire.endpoint
+
+    def everything(self):
+        uploads = [f"{key} (an upload in parts)" for key in self.s3.uploads(self.name)]
+        return sorted(self.s3.keys(self.name)) + sorted(uploads)
+
+    def close(self):
+        if self.wire:
+            self.wire.close()
+
+
+class Case:
+    """One crash, and what a fresh process finds."""
+
+    def __init__(self, kind, codec, through_wire=False):
+        self.folder = Path(tempfile.mkdtemp(prefix="seglift-crash-"))
+        self.codec, self.journal, self.runs = codec, self.folder / "journal", 0
+        self.store = Folder(self.folder) if kind == "file" else Bucket(kind, through_wire)
+
+    def host(self, *steps, environment=None):
+        """Starts the host; each one counts its segments from another number."""
+        self.runs += 1
+        command = [HOST, self.store.uri, self.journal, self.codec, str(100 * self.runs), self.store.part, *steps]
+        environment = {**clean_environment(), **self.store.environment, **(environment or {})}
+        with open(self.folder / "stderr", "ab") as errors:
+            return subprocess.Popen(command, env=environment, stderr=errors)
+
+    def run(self, *steps):
+        code = self.host(*steps).wait(timeout=2 * PATIENCE)
+        if code != 0:
+            raise Wrong(f"the host ends {steps} with {code}: {self.words()}")
+
+    def words(self):
+        return (self.folder / "stderr").read_text(errors="replace")
+
+    def kill(self, process):
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def prepare(self, steps):
+        """What comes before the crash; `killed@POINT` leaves what a host leaves that was killed there."""
+        self.run(*[s for s in steps if "@" not in s])
+        for point in [s.split("@")[1] for s in steps if "@" in s]:
+            self.crash_at(point, "large")
+
+    def crash_at(self, point, step):
+        """Kills the host at the point. A step that may end without coming there is run again: what is as young as the
+        store's clock can tell is not garbage, and an abort that takes long goes on behind its operation."""
+        marker = self.folder / f"marker-{point}"
+        own = point.startswith("host.")
+        asked = {"HOST_PAUSE": f"{point[5:]}:{marker}"} if own else {"SEGLIFT_PAUSE": f"{point}:{marker}"}
+
+        def attempt():
+            process = self.host(step, environment=asked)
+            wait_for(lambda: marker.exists() or process.poll() is not None, f"{point} was not reached")
+            if process.returncode is None:
+                self.kill(process)
+            elif process.returncode != 0:
+                raise Wrong(f"the host ended with {process.returncode} before {point}: {self.words()}")
+            return marker.exists()
+
+        if step in MAY_END:
+            wait_for(attempt, f"{point} was not reached")
+        elif not attempt():
+            raise Wrong(f"the host ended and did not come to {point}")
+        name = marker.read_text()
+        if name != (point[5:] if own else point) + "\n":
+            raise Wrong(f"the marker of {point} says {name!r}")
+
+    def crash_on_the_wire(self, request, when, step):
+        wire = self.store.wire
+        wire.hold(request, when)
+
+        def attempt():
+            process = self.host(step)
+            wait_for(lambda: wire.held.is_set() or process.poll() is not None, f"no {request} was sent")
+            if process.returncode is None:
+                self.kill(process)
+            elif process.returncode != 0:
+                raise Wrong(f"the host ended with {process.returncode} before {request}: {self.words()}")
+            return wire.held.is_set()
+
+        if step in MAY_END:
+            wait_for(attempt, f"no {request} was sent")
+        elif not attempt():
+            raise Wrong(f"the host ended without {request}")
+
+    def live(self):
+        """The keys that the host refers to, in byte order."""
+        keys = set()
+        for line in self.journal.read_text().splitlines(keepends=True):
+            what, key, *_ = line.split()
+            if line.endswith("\n") and what == "commit":
+                keys.add(key)
+            if line.endswith("\n") and what == "drop":
+                keys.discard(key)
+        return sorted(keys)
+
+    def command(self, *words):
+        done = subprocess.run([SEGLIFT, *words, "--set", "owner=crash"], capture_output=True, text=True,
+                              env={**clean_environment(), **self.store.environment}, timeout=2 * PATIENCE)
+        if done.returncode != 0:
+            raise Wrong(f"seglift {' '.join(map(str, words))} ends with {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def clean(self):
+        """Reaps and sweeps until the store holds exactly what the journal names."""
+        live = self.folder / "live"
+        live.write_text("".join(f"{key}\n" for key in self.live()))
+
+        def is_clean():
+            self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners")
+            self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete")
+            if self.store.everything() == self.live():
+                return True
+            time.sleep(0.3)  # until the store's clock, which tells seconds, has gone on
+            return False
+
+        wait_for(is_clean, lambda: f"reap and sweep leave {self.store.everything()}, the journal names {self.live()}")
+        listed = self.command("ls", self.store.uri, "").split()
+        if listed != self.live():
+            raise Wrong(f"seglift ls shows {listed}, the journal names {self.live()}")
+
+    def end(self):
+        self.store.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def recovered(case, repeats_first):
+    """What must be true after any crash. An operator may clean up before the host comes back, or after."""
+    case.run("verify")
+    if not repeats_first:
+        case.clean()
+    case.run("recover")
+    case.run("verify")
+    case.clean()
+    case.run("verify")
+
+
+def at_point(kind, codec, point, step, repeats_first):
+    case = Case(kind, codec)
+    case.prepare(POINTS[point][0])
+    case.crash_at(point, step)
+    recovered(case, repeats_first)
+    return case
+
+
+def on_the_wire(kind, codec, request, when, repeats_first):
+    """`when`: "answer" (it never comes), "request" (the store gets it as soon as the host is dead), "late" (after all has
+    been repeated and cleaned up: nothing may change by it that cannot be cleaned up again)."""
+    case = Case(kind, codec, through_wire=True)
+    before, step = REQUESTS[request]
+    case.prepare(before)
+    case.crash_on_the_wire(request, "answer" if when == "answer" else "request", step)
+    if when == "request":
+        case.store.wire.release()
+    recovered(case, repeats_first)
+    if when == "late":
+        case.store.wire.release()
+        recovered(case, repeats_first)
+    return case
+
+
+def at_random(kind, seed, kills):
+    """Many hosts in one journal, each killed at some moment."""
+    numbers = random.Random(seed)
+    case = Case(kind, numbers.choice(["none", "zstd"]))
+    case.run("small")
+    for _ in range(kills):
+        steps = [numbers.choice(["small", "large", "small-async", "large-async", "fail", "delete", "reap", "sweep", "recover"])
+                 for _ in range(4)]
+        process = case.host(*steps)
+        try:
+            process.wait(timeout=numbers.random() * 1.5)
+        except subprocess.TimeoutExpired:
+            case.kill(process)
+        if process.returncode not in [0, -signal.SIGKILL]:
+            raise Wrong(f"seed {seed}: the host ends {steps} with {process.returncode}: {case.words()}")
+        case.run("verify")
+    recovered(case, numbers.random() < 0.5)
+    return case
+
+
+def points_of(kind):
+    """What the fault build says that it has, and the host's own."""
+    case = Case("file", "none")
+    listed = case.folder / "points"
+    if case.host("small", environment={"SEGLIFT_PAUSE": f"list:{listed}"}).wait() != 0:
+        raise Wrong(case.words())
+    found = [line.split() for line in listed.read_text().splitlines()]
+    case.end()
+    mine = "file" if kind == "file" else "s3"
+    return [name for name, stores in found if stores in ["every", mine]] + ["host.receipt", "host.dropped"]
+
+
+def cases(kind):
+    """All cases of a kind of store: their sentences, functions and arguments."""
+    for point in points_of(kind):
+        if point not in POINTS:
+            yield f"{kind}: the matrix knows the point {point}", no_case, (point,)
+            continue
+        step = POINTS[point][1]
+        ways = [step, f"{step}-async"] if step in ["small", "large"] else [step]
+        chosen = list(product(["none", "zstd"], ways, [False, True]))
+        if not FULL:
+            # Both codecs; who repeats first, and synchronous or not, is drawn by the name, the same each time.
+            drawn = zlib.crc32(f"{kind} {point}".encode())
+            chosen = [("none", ways[drawn % len(ways)], bool(drawn & 2)), ("zstd", ways[-1 - drawn % len(ways)], not drawn & 2)]
+        for codec, way, first in chosen:
+            order = "repeated and cleaned up" if first else "cleaned up and repeated"
+            yield f"{kind}, {codec}: killed at {point} of {way}, {order}", at_point, (kind, codec, point, way, first)
+    for request, when in product(REQUESTS if kind != "file" else [], ["answer", "request", "late"]):
+        drawn = zlib.crc32(f"{kind} {request} {when}".encode())
+        for codec in ["none", "zstd"] if FULL else [["none", "zstd"][drawn & 1]]:
+            what = {"answer": "without its answer", "request": "and then it arrives", "late": "and it arrives after the repetition"}
+            sentence = f"{kind}, {codec}: killed with {request} sent, {what[when]}"
+            yield sentence, on_the_wire, (kind, codec, request, when, when == "late" or bool(drawn & 2))
+    for _ in range(20 if FULL else 1):
+        seed = random.randrange(1 << 30)
+        kills = 30 if FULL else 4
+        yield f"{kind}: killed {kills} times at random moments, seed {seed}", at_random, (kind, seed, kills)
+
+
+def no_case(point):
+    raise Wrong(f"src/pause.rs has the point {point}, and POINTS here does not say how to come to it")
+
+
+def build_host(folder):
+    os.symlink(LIBRARY, folder / "libseglift.so.1")
+    host = folder / "host"
+    flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    command = [os.environ.get("CC", "cc"), *flags, f"-I{ROOT}/include", HERE / "host.c", "-o", host, LIBRARY]
+    subprocess.run([*command, f"-Wl,-rpath,{folder}"], check=True)
+    return host
+
+
+def register(sentence, future):
+    @tap.test(sentence)
+    def _(_folder):
+        future.result().end()
+
+
+def main(kinds):
+    global HOST
+    with tempfile.TemporaryDirectory(prefix="seglift-crash-host-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        HOST = build_host(Path(folder))
+        sys.argv[1:] = []
+        for kind in kinds:
+            for sentence, function, arguments in cases(kind):
+                if os.environ.get("CRASH_ONLY", "") in sentence:
+                    register(sentence, pool.submit(function, *arguments))
+        return tap.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
