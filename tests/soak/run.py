@@ -117,7 +117,7 @@ class Soak:
             proxy = Proxy(s3.endpoint, s3.secret_key, f"seed={SEED}&rate={FAULTS}")
             reach = {"s3.endpoint": proxy.endpoint, "s3.access.key": s3.access_key, "s3.secret.key": s3.secret_key}
             settings = {**SETTINGS, **reach}
-            with Broker(self.folder, f"s3://{bucket}/soak", segment_bytes=8 * MIB, settings=settings) as broker:
+            with Broker(self.folder, f"s3://{bucket}/soak", segment_bytes=16 * MIB, settings=settings) as broker:
                 self.broker = broker
                 self.load(store, proxy)
                 self.calm(broker, store, bucket, reach)
@@ -152,6 +152,9 @@ class Soak:
 
     def sample(self, proxy):
         """Notes what goes on, and says it."""
+        if len(self.samples) % 2:
+            # So that there are small segments, which go in one request, beside those that go in parts.
+            self.broker.roll()
         now = time.monotonic() - self.started
         status = self.broker.status()
         metrics = self.broker.ask(METRICS).decode()
