@@ -67,6 +67,12 @@ test-scripts:
 test-long:
 	@$(MAKE) --no-print-directory test SCALE=full
 
+## soak: a broker under load on a store that fails and dies, for MINUTES (2), with a picture in target/soak
+soak: minibroker
+	@scripts/test-servers.sh
+	@$(CARGO) build --release --locked $(FEATURES) --lib --bins --example fault_proxy --test layers
+	@python3 tests/soak/run.py
+
 ## lint: formatting, clippy, licenses and sources of the dependencies
 lint:
 	@scripts/lint.sh
@@ -125,5 +131,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test bench test-rust test-c test-stores test-scripts test-long lint bless install dist clean help \
+.PHONY: run test bench test-rust test-c test-stores test-scripts test-long soak lint bless install dist clean help \
 	minibroker lib-testing print-test-tools
