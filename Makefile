@@ -66,6 +66,10 @@ test-scripts:
 test-long:
 	@$(MAKE) --no-print-directory test SCALE=full
 
+## fuzz: look for new ways to break the parsers, with libFuzzer: MINUTES=10 for all targets, or TARGET=
+fuzz:
+	@scripts/fuzz.sh $(or $(MINUTES),10) $(TARGET)
+
 ## lint: formatting, clippy, licenses and sources of the dependencies
 lint:
 	@scripts/lint.sh
@@ -124,5 +128,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test bench test-rust test-c test-stores test-scripts test-long lint bless install dist clean help \
+.PHONY: run test fuzz bench test-rust test-c test-stores test-scripts test-long lint bless install dist clean help \
 	minibroker lib-testing print-test-tools
