@@ -73,6 +73,10 @@ soak: minibroker
 	@$(CARGO) build --release --locked $(FEATURES) --lib --bins --example fault_proxy --test layers
 	@python3 tests/soak/run.py
 
+## fuzz: look for new ways to break the parsers, with libFuzzer: MINUTES=10 for all targets, or TARGET=
+fuzz:
+	@scripts/fuzz.sh $(or $(MINUTES),10) $(TARGET)
+
 ## lint: formatting, clippy, licenses and sources of the dependencies
 lint:
 	@scripts/lint.sh
@@ -131,5 +135,5 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test bench test-rust test-c test-stores test-scripts test-long soak lint bless install dist clean help \
+.PHONY: run test fuzz bench test-rust test-c test-stores test-scripts test-long soak lint bless install dist clean help \
 	minibroker lib-testing print-test-tools
