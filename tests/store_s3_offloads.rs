@@ -282,3 +282,104 @@ fn a_commit_that_a_proxy_sends_twice_is_settled_by_looking() {
         assert!(!offload(&driver, 100, LONG).unwrap().existed, "{conditional}");
     }
 }
+
+/// A sealed segment of five parts with what stands behind it, and where its resume file goes.
+const FIVE_PARTS: usize = 21 << 20;
+
+fn resumable(dir: &tempfile::TempDir) -> Segment {
+    let (path, resume) = (dir.path().join("segment"), dir.path().join("resume"));
+    if !path.exists() {
+        std::fs::write(&path, content(FIVE_PARTS)).unwrap();
+    }
+    let source = Source::Path { path, offset: 0, len: None };
+    Segment { codec: Some(Codec::None), resume: Some(resume), ..Segment::new("k", source) }
+}
+
+/// An offload whose fourth part is refused.
+fn fails_at_the_fourth_part(fake: &Fake, dir: &tempfile::TempDir) {
+    let driver = driver(fake, &[("upload.concurrency", "1")]);
+    // The first three are answered as they should be.
+    (0..3).for_each(|_| fake.order(Kind::Part, Reply::Without("")));
+    fake.order(Kind::Part, Reply::Error(403, "AccessDenied"));
+    let error = driver.offload(resumable(dir), &Call::default()).unwrap_err();
+    assert_eq!(error.code(), Code::PermissionDenied, "{error}");
+    assert!(error.message().contains("3 parts are kept"), "{error}");
+    assert_eq!(fake.counts(), (0, 1));
+}
+
+#[test]
+fn an_upload_is_resumed_with_the_parts_that_the_service_lists_page_by_page() {
+    let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+    fails_at_the_fourth_part(&fake, &dir);
+    let sent = fake.requests(Kind::Part).len();
+    let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!(receipt.resumed_bytes, 15 << 20);
+    assert_eq!((fake.requests(Kind::Begin).len(), fake.requests(Kind::Parts).len()), (1, 2));
+    assert_eq!(fake.requests(Kind::Part).len() - sent, 2);
+    assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == content(FIVE_PARTS));
+    assert_eq!(fake.counts(), (1, 0));
+    // The commit names every part with the ETag and the checksum that the service knows it by.
+    let commit = String::from_utf8(fake.requests(Kind::Commit)[0].body.clone()).unwrap();
+    assert_eq!(commit.matches("<PartNumber>").count(), 5, "{commit}");
+    assert_eq!(commit.matches("<ChecksumCRC32C>").count(), 5, "{commit}");
+}
+
+#[test]
+fn a_part_that_cannot_be_compared_is_sent_again() {
+    let fake = Fake::start(Manners { hides_checksums: true, ..Manners::default() });
+    let dir = tempfile::tempdir().unwrap();
+    fails_at_the_fourth_part(&fake, &dir);
+    let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!(receipt.resumed_bytes, 0);
+    assert_eq!((fake.requests(Kind::Begin).len(), fake.requests(Kind::Part).len()), (1, 4 + 5));
+    assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == content(FIVE_PARTS));
+}
+
+#[test]
+fn an_upload_that_was_begun_on_other_terms_is_aborted_and_begun_again() {
+    let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+    fails_at_the_fourth_part(&fake, &dir);
+    // What is begun now is to be encrypted; what was begun never will be.
+    let receipt = driver(&fake, &[("s3.sse", "s3")]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!(receipt.resumed_bytes, 0);
+    assert_eq!((fake.requests(Kind::Begin).len(), fake.requests(Kind::Abort).len()), (2, 1));
+    assert_eq!(fake.counts(), (1, 0));
+}
+
+#[test]
+fn an_upload_whose_parts_may_not_be_listed_is_left_and_begun_again() {
+    let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+    fails_at_the_fourth_part(&fake, &dir);
+    fake.order(Kind::Parts, Reply::Error(403, "AccessDenied"));
+    let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!((receipt.resumed_bytes, fake.requests(Kind::Begin).len()), (0, 2));
+    assert_eq!(fake.counts(), (1, 1), "what may not be seen is left to reap");
+}
+
+#[test]
+fn an_upload_that_the_service_has_lost_is_begun_again() {
+    let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+    fails_at_the_fourth_part(&fake, &dir);
+    // Before, and then in the middle of, the second attempt.
+    fake.order(Kind::Parts, Reply::Error(404, "NoSuchUpload"));
+    fake.order(Kind::Part, Reply::Error(404, "NoSuchUpload"));
+    let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!((receipt.resumed_bytes, fake.requests(Kind::Begin).len()), (0, 3));
+    assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == content(FIVE_PARTS));
+}
+
+#[test]
+fn a_service_that_cannot_be_reached_ends_a_resume_and_changes_nothing() {
+    let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+    fails_at_the_fourth_part(&fake, &dir);
+    let before = std::fs::read(dir.path().join("resume")).unwrap();
+    fake.order(Kind::Parts, Reply::Error(503, "ServiceUnavailable"));
+    let once = driver(&fake, &[("retry.attempts", "1")]);
+    assert_eq!(once.offload(resumable(&dir), &Call::default()).unwrap_err().code(), Code::Unavailable);
+    assert_eq!(std::fs::read(dir.path().join("resume")).unwrap(), before);
+    assert_eq!((fake.requests(Kind::Begin).len(), fake.counts()), (1, (0, 1)));
+    assert_eq!(
+        driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap().resumed_bytes,
+        15 << 20
+    );
+}

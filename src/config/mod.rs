@@ -28,7 +28,7 @@ pub use document::document;
 pub use secret::Secret;
 pub use table::{Alias, PROPERTIES, Preset, Property, S3Settings, Scope, Settings};
 pub(crate) use value::parse_address;
-pub use value::{GIB, KIB, Kind, MIB, TIB, Value};
+pub use value::{GIB, KIB, Kind, MIB, TIB, Value, parse_size};
 
 use crate::{Code, Error, Result};
 use std::{cmp::Ordering, collections::BTreeMap, ffi::OsStr, fmt, path::Path};

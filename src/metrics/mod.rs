@@ -110,6 +110,8 @@ metrics! {
     store_retries: Per<Request, Counter> = "seglift_store_retries_total", "requests", Stable;
     /// Uploads that a store had lost, so that the whole of them was begun again.
     upload_restarts: Counter = "seglift_upload_restarts_total", "uploads", Stable;
+    /// Bytes that were not sent because a store had them from an earlier attempt at the same offload.
+    upload_resumed_bytes: Counter = "seglift_upload_resumed_bytes_total", "bytes", Stable;
     /// Stores whose breaker is not closed: they have been failing, and requests are held back.
     breakers_open: Gauge = "seglift_store_breakers_open", "stores", Stable;
     /// Changes of a store's breaker, by what it changed to.

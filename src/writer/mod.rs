@@ -159,6 +159,7 @@ impl Context {
                 let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
                 moved.of(Form::Raw).add(receipt.segment_bytes);
                 moved.of(Form::Stored).add(receipt.object_bytes);
+                self.engine.metrics().upload_resumed_bytes.add(receipt.resumed_bytes);
                 Ok(receipt)
             }
             Ok(Settled::Existed(there)) => {

@@ -16,6 +16,7 @@ use super::{
     upload::{Ended, Item, Target},
 };
 use crate::{
+    buf::PIECE,
     codec::Codec,
     engine::{Class, Op},
     error::{Code, Error, Result},
@@ -64,8 +65,10 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
         Codec::Zstd => Plan::buffered(settings.upload_part_size, settings.upload_concurrency, most, &caps)?,
     };
     let encoding = if codec == Codec::Zstd { COMPRESSOR + 2 * u64::from(block_size) } else { 0 };
+    // Where a store's own bytes are compared, each part needs a piece to read them.
+    let comparing = if resume.is_some() { (plan.concurrency * PIECE) as u64 } else { 0 };
     op.stage("wait for memory");
-    let memory = (plan.memory + encoding + index_memory(source.len(), block_size))
+    let memory = (plan.memory + encoding + comparing + index_memory(source.len(), block_size))
         .saturating_add(attached.saturating_mul(2));
     let _memory = ctx.engine.budget().reserve(Class::Upload, memory, &op).await?;
 

@@ -78,17 +78,7 @@ impl Resume {
         encoding: Encoding,
     ) -> Result<Resume> {
         op.stage("look for what can be resumed");
-        let log = ctx.engine.log();
-        let reading = path.clone();
-        let old = match blocking(op, move || read(&reading)).await? {
-            Old::Nothing => None,
-            Old::Blob(blob) => Some(blob),
-            Old::Unusable(why) => {
-                begins_afresh(log, key, &why, "what it named is left to reap");
-                None
-            }
-        };
-        let blob = ResumeBlob {
+        let new = ResumeBlob {
             key: key.to_string(),
             store_fingerprint: ctx.fingerprint,
             upload: String::new(),
@@ -96,63 +86,31 @@ impl Resume {
             created_us: ctx.clock.now_us(),
             encoding,
         };
-        let mut resume = Resume {
+        let reading = path.clone();
+        let found = match blocking(op, move || read(&reading)).await? {
+            Old::Nothing => Found::Nothing,
+            Old::Blob(old) => find(ctx, op, key, &info(old.id), old, &new).await?,
+            Old::Unusable(why) => Found::Afresh { why, then: LEFT, look: false },
+        };
+        let (blob, upload, look) = match found {
+            Found::Upload(upload, old) => (old, Some(upload), false),
+            Found::Nothing => (new, None, false),
+            Found::Afresh { why, then, look } => {
+                let what = "an offload begins afresh instead of being resumed";
+                ctx.engine.log().warn("writer", what, &[("key", key), ("why", &why), ("then", &then)]);
+                (new, None, look)
+            }
+        };
+        Ok(Resume {
             path,
             blob,
-            found: Mutex::new(None),
-            look: false,
-            written: AtomicBool::new(false),
-            earlier: AtomicBool::new(false),
+            look,
+            written: AtomicBool::new(upload.is_some()),
+            earlier: AtomicBool::new(upload.is_some()),
+            found: Mutex::new(upload),
             parts: AtomicU64::new(0),
             resumed_bytes: AtomicU64::new(0),
-        };
-        let Some(old) = old else { return Ok(resume) };
-        if old.key != resume.blob.key || old.store_fingerprint != resume.blob.store_fingerprint {
-            begins_afresh(
-                log,
-                key,
-                "the resume file is of another key or store",
-                "its upload is left to reap",
-            );
-            return Ok(resume);
-        }
-        let found = match op.guard(ctx.store.resume(key, &info(old.id), &old.upload)).await {
-            Ok(found) => found,
-            // Not to be seen, and no more so later: a user who may write but not list parts can still offload.
-            Err(e) if !e.retryable() && op.check().is_ok() => {
-                begins_afresh(
-                    log,
-                    key,
-                    &format!("what the store has cannot be told: {e}"),
-                    "it is left to reap",
-                );
-                return Ok(resume);
-            }
-            Err(e) => return Err(e),
-        };
-        match (found, old.encoding.differs(&resume.blob.encoding)) {
-            (Some(upload), None) => {
-                upload.keep();
-                resume.blob = ResumeBlob { upload: String::new(), ..old };
-                (resume.written, resume.earlier) = (AtomicBool::new(true), AtomicBool::new(true));
-                resume.found = Mutex::new(Some(upload));
-            }
-            (Some(upload), Some(why)) => {
-                begins_afresh(log, key, why, "the old upload is aborted");
-                // What cannot be removed now is left to reap.
-                let _ = op.guard(upload.abort()).await;
-            }
-            (None, _) => {
-                begins_afresh(
-                    log,
-                    key,
-                    "the store does not have the upload any more",
-                    "unless it was committed",
-                );
-                resume.look = true;
-            }
-        }
-        Ok(resume)
+        })
     }
 
     /// The UUID that the object will have.
@@ -242,13 +200,59 @@ impl Resume {
     }
 }
 
-/// One line says why nothing is resumed.
-fn begins_afresh(log: &Logger, key: &Key, why: &str, and: &str) {
-    log.warn(
-        "writer",
-        "an offload begins afresh instead of being resumed",
-        &[("key", key), ("why", &why), ("then", &and)],
-    );
+/// What becomes of an upload that is not proven to be ours.
+const LEFT: &str = "what the file named is left to reap";
+
+/// What an offload begins with.
+enum Found {
+    /// An upload, and what it was begun as.
+    Upload(Box<dyn Upload>, ResumeBlob),
+    Nothing,
+    /// Nothing, for a reason that is worth a line in the log.
+    Afresh {
+        why: String,
+        then: &'static str,
+        /// The earlier attempt may have been committed.
+        look: bool,
+    },
+}
+
+async fn find(
+    ctx: &Context,
+    op: &Op,
+    key: &Key,
+    info: &UploadInfo,
+    old: ResumeBlob,
+    new: &ResumeBlob,
+) -> Result<Found> {
+    if (&old.key, old.store_fingerprint) != (&new.key, new.store_fingerprint) {
+        let why = "the resume file is of another key or store".to_owned();
+        return Ok(Found::Afresh { why, then: LEFT, look: false });
+    }
+    let upload = match op.guard(ctx.store.resume(key, info, &old.upload)).await {
+        Ok(Some(upload)) => upload,
+        Ok(None) => {
+            let why = "the store does not have the upload any more".to_owned();
+            return Ok(Found::Afresh { why, then: "the key is looked at before", look: true });
+        }
+        // It stays hidden: a user who may write and not list parts can still offload.
+        Err(e) if !e.retryable() && op.check().is_ok() => {
+            let why = format!("what the store has cannot be told: {e}");
+            return Ok(Found::Afresh { why, then: LEFT, look: false });
+        }
+        Err(e) => return Err(e),
+    };
+    match old.encoding.differs(&new.encoding) {
+        None => {
+            upload.keep();
+            Ok(Found::Upload(upload, old))
+        }
+        Some(why) => {
+            // What cannot be removed now is left to reap.
+            let _ = op.guard(upload.abort()).await;
+            Ok(Found::Afresh { why: why.to_owned(), then: "the old upload is aborted", look: false })
+        }
+    }
 }
 
 /// What stands under the path.

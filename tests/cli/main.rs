@@ -6,13 +6,18 @@ mod cat;
 mod cleanup;
 mod config;
 mod doctor;
+#[path = "../s3_support/fake.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
+mod fake;
 mod generate;
 mod get;
 mod interrupt;
 mod ls;
 mod offload;
 mod readme;
+mod resume;
 mod rm;
 mod run;
 mod stat;
+mod status;
 mod verify;

@@ -3,6 +3,7 @@
 //! It keeps objects and uploads in memory and understands just what the store sends when it writes. It checks no
 //! signature. Whatever it gets is in its log, so that a test can say what went over the wire.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -17,6 +18,7 @@ pub enum Kind {
     Put,
     Begin,
     Part,
+    Parts,
     Commit,
     Abort,
     Delete,
@@ -97,6 +99,8 @@ pub struct Manners {
     pub refuses_checksums: bool,
     /// Does not echo encryption.
     pub ignores_encryption: bool,
+    /// Shows no checksums in a list of parts.
+    pub hides_checksums: bool,
 }
 
 #[derive(Default)]
@@ -193,6 +197,7 @@ impl Fake {
             "POST" if has("uploadId") => Kind::Commit,
             "DELETE" if has("uploadId") => Kind::Abort,
             "DELETE" => Kind::Delete,
+            "GET" if has("uploadId") => Kind::Parts,
             "GET" => Kind::Get,
             "HEAD" => Kind::Head,
             _ => Kind::Other,
@@ -306,6 +311,33 @@ impl Fake {
                 let Some(upload) = state.uploads.get_mut(id) else { return error(404, "NoSuchUpload") };
                 upload.insert(number.unwrap().parse().unwrap(), payload);
                 Answer { status: 200, headers, body: Vec::new() }
+            }
+            Kind::Parts => {
+                let Some(upload) = state.uploads.get(id) else { return error(404, "NoSuchUpload") };
+                let marker =
+                    request.query.split('&').find_map(|pair| pair.strip_prefix("part-number-marker="));
+                let after = marker.map_or(0, |marker| marker.parse().unwrap());
+                let all: Vec<_> = upload.iter().filter(|(number, _)| **number > after).collect();
+                // Two on a page.
+                let (shown, more) = (&all[..all.len().min(2)], all.len() > 2);
+                let mut body = format!("<ListPartsResult><IsTruncated>{more}</IsTruncated>");
+                for &(number, bytes) in shown {
+                    let crc32c = seglift::codec::checksum::crc32c(bytes).to_be_bytes();
+                    let crc32c = match manners.hides_checksums {
+                        true => String::new(),
+                        false => {
+                            format!("<ChecksumCRC32C>{}</ChecksumCRC32C>", BASE64_STANDARD.encode(crc32c))
+                        }
+                    };
+                    let len = bytes.len();
+                    body += &format!(
+                        "<Part><PartNumber>{number}</PartNumber>\
+                         <ETag>\"{len:x}\"</ETag><Size>{len}</Size>{crc32c}</Part>"
+                    );
+                }
+                let last = shown.last().map_or(0, |(number, _)| **number);
+                body += &format!("<NextPartNumberMarker>{last}</NextPartNumberMarker></ListPartsResult>");
+                Answer { status: 200, headers: Vec::new(), body: body.into() }
             }
             Kind::Commit => {
                 let Some(parts) = state.uploads.remove(id) else { return error(404, "NoSuchUpload") };

@@ -6,8 +6,10 @@ mod exists;
 mod maintain;
 mod offload;
 mod read;
+mod resume;
 mod retry;
 mod source;
+mod status;
 mod writer;
 
 /// The files that hold a test for each sentence, and nothing else that is a test.
@@ -18,8 +20,10 @@ const FILES: &[&str] = &[
     include_str!("memory.rs"),
     include_str!("offload.rs"),
     include_str!("read.rs"),
+    include_str!("resume.rs"),
     include_str!("retry.rs"),
     include_str!("source.rs"),
+    include_str!("status.rs"),
     include_str!("writer.rs"),
 ];
 

@@ -89,6 +89,32 @@ static void files_and_descriptors_are_sources_with_offset_and_length(void) {
   ENDS(SEGLIFT_SOURCE_FAILED, seglift_offload_segment(driver, &segment, NULL, NULL, &err));
 }
 
+static void an_offload_that_failed_is_resumed_by_the_file_that_the_host_named(void) {
+  char path[] = "/tmp/seglift-test-XXXXXX", resume[sizeof path + 8];
+  int fd = mkstemp(path);
+  seglift_driver *refusing = new_driver(engine, "fault+memory:?commit=1:PERMISSION_DENIED");
+  seglift_segment segment = seglift_segment_init();
+  seglift_receipt receipt = seglift_receipt_init();
+  CHECK(fd >= 0 && ftruncate(fd, 20 << 20) == 0);
+  close(fd);
+  snprintf(resume, sizeof resume, "%s.resume", path);
+  segment.key = "resumed";
+  segment.source = SEGLIFT_SOURCE_PATH;
+  segment.path = path;
+  segment.codec = SEGLIFT_CODEC_NONE;
+  segment.resume = resume;
+  ENDS(SEGLIFT_PERMISSION_DENIED, seglift_offload_segment(refusing, &segment, NULL, NULL, &err));
+  CHECK(access(resume, F_OK) == 0);
+  OK(seglift_offload_segment(refusing, &segment, NULL, &receipt, &err));
+  CHECK(receipt.resumed_bytes == receipt.object_bytes && receipt.existed == 0);
+  CHECK(access(resume, F_OK) != 0);
+  unlink(path);
+  segment = bytes_segment("not-resumed", data, LEN);
+  segment.resume = resume;
+  ENDS(SEGLIFT_INVALID_ARGUMENT, seglift_offload_segment(refusing, &segment, NULL, NULL, &err));
+  end_driver(refusing);
+}
+
 static void attachments_and_metadata_travel_with_a_segment(void) {
   seglift_attachment attachments[2] = {seglift_attachment_init(), seglift_attachment_init()};
   seglift_pair pair = seglift_pair_init();
@@ -338,6 +364,7 @@ int main(void) {
   RUN(a_read_is_short_only_at_the_end_of_the_segment);
   RUN(bytes_are_counted_and_outlive_their_driver);
   RUN(files_and_descriptors_are_sources_with_offset_and_length);
+  RUN(an_offload_that_failed_is_resumed_by_the_file_that_the_host_named);
   RUN(attachments_and_metadata_travel_with_a_segment);
   RUN(nothing_is_ever_overwritten);
   RUN(records_come_back_with_ids_and_times);

@@ -44,6 +44,7 @@ int main(void) {
   FIELD(seglift_segment, expected_kind);
   FIELD(seglift_segment, reserved1);
   FIELD(seglift_segment, expected_digest);
+  FIELD(seglift_segment, resume);
   STRUCT(seglift_call);
   FIELD(seglift_call, size);
   FIELD(seglift_call, deadline_ms);
@@ -66,6 +67,7 @@ int main(void) {
   FIELD(seglift_receipt, token_len);
   FIELD(seglift_receipt, token);
   FIELD(seglift_receipt, reserved0);
+  FIELD(seglift_receipt, resumed_bytes);
   STRUCT(seglift_ref);
   FIELD(seglift_ref, size);
   FIELD(seglift_ref, key);

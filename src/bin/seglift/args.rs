@@ -87,6 +87,8 @@ pub enum Command {
     Sweep(Sweep),
     /// Check that a store can do what a broker needs, with the remedy where it cannot
     Doctor(Doctor),
+    /// Show what a running host's tiered storage does: queued, running, success, error
+    Status(Status),
     /// Show every setting, its value and where it came from
     Config(Config),
     /// Print the completions of a shell
@@ -138,6 +140,18 @@ pub struct Offload {
     /// What to do when the key exists already
     #[arg(long, value_enum, default_value_t = IfExists::Same)]
     pub if_exists: IfExists,
+    /// Keep what was sent when it fails, and go on with it when the command is repeated: PATH says what is needed for
+    /// that [default: FILE.seglift-resume]
+    #[arg(
+        long,
+        value_name = "PATH",
+        num_args = 0..=1,
+        require_equals = true,
+        requires = "key",
+        conflicts_with = "records",
+        value_hint = ValueHint::FilePath
+    )]
+    pub resume: Option<Option<PathBuf>>,
 }
 
 /// `--codec`
@@ -225,6 +239,12 @@ pub struct Verify {
     /// Take the addresses as folders and verify everything in them
     #[arg(long, short)]
     pub recursive: bool,
+    /// Read so many bytes each second at most, such as 50MiB; 0 is no limit
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", hide_default_value = true)]
+    pub rate: u64,
+    /// Keep in this file how far a folder was verified, and go on behind that the next time; it is removed at the end
+    #[arg(long, value_name = "FILE", requires = "recursive", value_hint = ValueHint::FilePath)]
+    pub state: Option<PathBuf>,
 }
 
 /// `seglift rm`
@@ -306,6 +326,20 @@ pub enum For {
     Admin,
 }
 
+/// `seglift status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// The host's status socket [default: the setting status.socket, SEGLIFT_STATUS_SOCKET]
+    #[arg(value_name = "SOCKET", value_hint = ValueHint::AnyPath)]
+    pub socket: Option<PathBuf>,
+    /// Wait until nothing but reads is queued or running; fails if something failed meanwhile
+    #[arg(long, short)]
+    pub wait: bool,
+    /// Give up after this time, such as 10m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub deadline: Option<Duration>,
+}
+
 /// `seglift config`
 #[derive(Args, Debug)]
 pub struct Config {
@@ -315,6 +349,11 @@ pub struct Config {
     /// Only what is not at its default
     #[arg(long)]
     pub changed: bool,
+}
+
+/// A size such as 50MiB, or plain bytes.
+fn size(text: &str) -> Result<u64, String> {
+    seglift::config::parse_size(text)
 }
 
 /// `NAME=VALUE`; the value may hold more equals signs and may be empty.

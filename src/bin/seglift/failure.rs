@@ -73,7 +73,9 @@ pub fn exit_status(code: Code) -> u8 {
 pub fn hint(error: &Error) -> Option<&'static str> {
     Some(match error.code() {
         // What no retry can help says itself what can.
-        Code::Throttled | Code::Unavailable | Code::Busy if !error.retryable() => return None,
+        Code::Throttled | Code::Unavailable | Code::Busy | Code::TimedOut if !error.retryable() => {
+            return None;
+        }
         Code::NotFound => "`seglift ls URI` lists the keys that are there",
         Code::NotFoundOrDenied => "allow listing the bucket, and the store will say which of the two it is",
         Code::AlreadyExists => "choose another name, or look at what is there first",

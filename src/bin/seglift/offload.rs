@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use std::{
     fs::{self, File},
     io::{self, BufRead, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 use uuid::Uuid;
 
@@ -70,9 +70,13 @@ pub fn run(app: &mut App, args: &args::Offload) -> Result<(), Failure> {
         match offload(app, &driver, args, file, &key) {
             Ok(receipt) => {
                 let existed = if receipt.existed { ", was there already" } else { "" };
+                let resumed = match receipt.resumed_bytes {
+                    0 => String::new(),
+                    bytes => format!(", {} of it sent before", HumanBytes(bytes)),
+                };
                 app.out.result(|| to_json(file, &args.to, &receipt), || receipt.key.clone())?;
                 app.talk.note(format_args!(
-                    "{}: {} in {}{existed}",
+                    "{}: {} in {}{existed}{resumed}",
                     shown(file),
                     HumanBytes(receipt.segment_bytes),
                     HumanBytes(receipt.object_bytes),
@@ -123,6 +127,7 @@ fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &
                 offsets: offsets(args)?,
                 if_exists: if_exists(args),
                 codec: codec(args),
+                resume: resume(args, file),
                 ..Segment::new(key, Source::Path { path: file.to_path_buf(), offset: 0, len: None })
             };
             let call = Call { deadline: app.deadline("deadline.offload", length)?, ..app.call() };
@@ -137,8 +142,22 @@ fn offload(app: &App, driver: &Driver, args: &args::Offload, file: &Path, key: &
             let source = File::open(file).map_err(|error| local("it cannot be opened", &error))?;
             stream(app, driver, args, key, Box::new(source), progress)
         }
+        Origin::Stream(_) if args.resume.is_some() => Err(Error::new(
+            Code::InvalidArgument,
+            "--resume needs a file that can be read again; write the stream into one, or leave --resume out",
+        )),
         Origin::Stream(source) => stream(app, driver, args, key, source, progress),
     }
+}
+
+/// The resume file: the one that was told, or one beside the segment.
+fn resume(args: &args::Offload, file: &Path) -> Option<PathBuf> {
+    let told = args.resume.as_ref()?;
+    told.clone().or_else(|| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(".seglift-resume");
+        Some(name.into())
+    })
 }
 
 fn origin(file: &Path) -> Result<Origin> {
@@ -293,6 +312,7 @@ fn to_json(file: &Path, store: &str, receipt: &Receipt) -> Value {
             "mode": receipt.mode.name(),
             "existed": receipt.existed,
             "atomic_create": receipt.atomic_create,
+            "resumed_bytes": receipt.resumed_bytes,
         }),
     )
 }

@@ -15,8 +15,9 @@ use std::{
 mod create;
 mod keys;
 mod read;
+mod resume;
 
-pub use self::{create::*, keys::*, read::*};
+pub use self::{create::*, keys::*, read::*, resume::*};
 
 /// A fresh, empty store, and a look at it from outside.
 pub struct Place {
@@ -97,6 +98,8 @@ macro_rules! store_conformance {
             an_aborted_upload_leaves_nothing_and_aborting_again_is_success
             a_committed_object_is_not_removed_by_an_abort
             a_commit_that_is_repeated_answers_alike
+            a_kept_upload_goes_on_with_the_parts_that_are_as_they_should_be
+            an_upload_that_has_ended_is_not_resumed
             empty_objects_are_objects
             a_suffix_longer_than_the_object_is_the_object
             a_range_is_cut_at_the_end_of_the_object
