@@ -240,6 +240,27 @@ for call in FAULTS:
         offloads_survive(folder, LARGE, ALL if FULL else [("offload", "none"), ("push", "zstd")], call)
 
 
+@test("no repetition gets a receipt while the folders of an object cannot be made durable")
+def _(folder):
+    tier = Tier(folder, SMALL)
+    rules = [f"sync#1+:EIO@{tier.tier}/f"]
+    first = tier.offload("cli", "f/k", "none", rules, folder / "trace-1")
+    again = tier.offload("cli", "f/k", "zstd", rules, folder / "trace-2")
+    command = [COMMAND, "offload", tier.segment, "--to", tier.uri, "--key", "f/k", "--json", "--set", "upload.verify.exists=true"]
+    looked = Ran([*command, *SETTINGS], rules, folder / "trace-3").judged()
+    assert [ran.code for ran in (first, again, looked)] == ["OUTCOME_UNKNOWN", "OUTCOME_UNKNOWN", "UNAVAILABLE"], (
+        first.message,
+        again.message,
+        looked.message,
+    )
+    for ran in (first, again, looked):
+        assert len(ran.faults) == 1, "a folder whose fsync failed is not asked again as if that helped"
+    assert tier.content("f/k") == tier.segment.read_bytes()
+    well = Ran([*command, *SETTINGS]).judged()
+    assert well.code == "OK" and json.loads(well.out)["existed"], well.message
+    tier.untouched()
+
+
 @test("where files cannot be linked every rename that fails is survived")
 def _(folder):
     tier = Tier(folder, SMALL)
