@@ -58,7 +58,7 @@ test-c: lib-testing minibroker
 	@status=0; for runner in $(wildcard $(C_RUNNERS)); do CC='$(CC)' python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
-C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py tests/crash/run.py
+C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py tests/crash/run.py tests/disk/run.py
 
 ## test-stores: everything again on s3://, with versitygw and MinIO as the stores
 # Their tests are not among cargo's own (test = false in Cargo.toml): they need servers, which the
