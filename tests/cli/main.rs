@@ -14,5 +14,6 @@ mod offload;
 mod readme;
 mod rm;
 mod run;
+mod salvage;
 mod stat;
 mod verify;
