@@ -270,6 +270,34 @@ fn blocks_of_a_lost_page_are_proven_by_the_content_as_a_whole_or_not_at_all() {
 }
 
 #[test]
+fn the_first_block_may_be_the_damaged_one_although_the_tail_is_gone() {
+    let world = world();
+    for (name, recipe) in kinds().into_iter().filter(|(name, _)| !name.starts_with("empty")) {
+        let sound = Sound::of(&recipe);
+        let mut damaged = flipped(&sound.object, 0, 3);
+        damaged.truncate(sound.tail.position().start as usize);
+        let got = sound.check(&world, damaged, false, name);
+        assert_eq!(got.numbers(), sound.all()[1..], "{name}: {:?}", got.gaps);
+    }
+}
+
+#[test]
+fn an_index_whose_frame_says_too_little_is_not_taken_for_all_of_it() {
+    let world = world();
+    for (name, recipe) in kinds().into_iter().filter(|(name, _)| !name.starts_with("empty")) {
+        let sound = Sound::of(&recipe);
+        let frame = sound.tail.index_frame().start as usize;
+        let mut damaged = sound.object.clone();
+        let len = u32::from_le_bytes(damaged[frame + 4..frame + 8].try_into().unwrap());
+        damaged[frame + 4..frame + 8].copy_from_slice(&(len / 2).to_le_bytes());
+        let end = sound.tail.position().end as usize;
+        damaged[end - 20] ^= 1;
+        let got = sound.check(&world, damaged, false, name);
+        assert!(!got.end.whole && got.gaps.last().unwrap().len.is_none(), "{name}: {:?}", got.gaps);
+    }
+}
+
+#[test]
 fn a_gap_names_the_ids_that_may_be_missing() {
     let world = world();
     let given = records(60);

@@ -110,6 +110,15 @@ impl Shape {
         (1..=self.most_stored()).contains(&stored_len).then_some(Clue { stored_len, crc32c, used })
     }
 
+    /// Raw bytes of the block `stored`, as it declares them.
+    pub fn raw_len(&self, stored: &[u8]) -> Option<u64> {
+        let len = match self.codec {
+            Codec::None => stored.len() as u64,
+            Codec::Zstd => Decompressor::frame_raw_len(stored)?,
+        };
+        (1..=self.most_raw()).contains(&len).then_some(len)
+    }
+
     /// The most bytes that the block takes which begins with `start`, its first [`BLOCK_START`] bytes (fewer at the end
     /// of the object): so many are enough for [`own_len`](Shape::own_len). `None` if no block begins so, or it does
     /// not say.
@@ -134,13 +143,7 @@ impl Shape {
 
     /// The raw bytes of a block, if they can be had: those of one frame, or whole records.
     pub fn decode(&self, stored: &[u8], decompressor: &mut Decompressor) -> Option<Vec<u8>> {
-        let len = match self.codec {
-            Codec::None => stored.len() as u64,
-            Codec::Zstd => Decompressor::frame_raw_len(stored)?,
-        };
-        if !(1..=self.most_raw()).contains(&len) {
-            return None;
-        }
+        let len = self.raw_len(stored)?;
         let mut raw = Vec::new();
         raw.try_reserve_exact(len as usize).ok()?;
         match self.codec {
@@ -169,6 +172,11 @@ pub fn index_frames(bytes: &[u8]) -> impl Iterator<Item = (usize, u32)> + '_ {
         .filter_map(|(at, window)| Some((at, u32::from_le_bytes(*window.last_chunk()?))))
 }
 
+/// Whether the frame of an attachment begins with these bytes.
+pub fn is_attachment_frame(bytes: &[u8]) -> bool {
+    bytes.starts_with(&ATTACHMENT_MAGIC.to_le_bytes())
+}
+
 /// Whether a tail frame begins with these bytes, as far as they go.
 pub fn is_tail_frame(bytes: &[u8]) -> bool {
     let magic = TAIL_MAGIC.to_le_bytes();
@@ -189,24 +197,35 @@ pub fn shape_in_tail(frame: &[u8]) -> Option<Shape> {
 pub fn shapes(start: &[u8], data: u64, index: u64) -> Vec<Shape> {
     let mut shapes = Vec::new();
     let mut add = |mode, codec, block_size| shapes.push(Shape { mode, codec, block_size });
-    if Decompressor::frame_raw_len(start).is_some() {
-        let (least, most) = (limits::MIN_BLOCK_SIZE, limits::MAX_BLOCK_SIZE);
-        add(Mode::Records, Codec::Zstd, most);
+    let zstd = Decompressor::frame_raw_len(start);
+    let sizes = || (0..u32::BITS).map(|n| 1u32 << n).filter(|&size| is_block_size(size));
+    if let Some(raw) = zstd {
+        add(Mode::Records, Codec::Zstd, limits::MAX_BLOCK_SIZE);
         // A block of bytes is as long as its frame says, or it is the only one.
-        let raw = Decompressor::frame_raw_len(start).and_then(|len| u32::try_from(len).ok()).unwrap_or(most);
-        add(Mode::Bytes, Codec::Zstd, raw.clamp(least, most).checked_next_power_of_two().unwrap_or(most));
+        let size = sizes().find(|&size| raw <= size.into()).unwrap_or(limits::MAX_BLOCK_SIZE);
+        add(Mode::Bytes, Codec::Zstd, size);
     }
     if RecordBlock::claimed_len(start).is_some() {
         add(Mode::Records, Codec::None, limits::MAX_BLOCK_SIZE);
     }
-    // Without a codec an entry is a CRC32C, so their number bounds the block size.
+    // Without a codec an entry is a CRC32C, so their number bounds the block size. Attachments make the data look
+    // longer than they are, seldom by much: the largest that fits is the likeliest.
     let blocks = index / 4;
-    let sizes = (0..u32::BITS).map(|n| 1u32 << n).filter(|&size| is_block_size(size));
     let fits = |size: &u32| blocks > 0 && (blocks - 1) * u64::from(*size) < data;
-    let mut sizes: Vec<_> = sizes.filter(fits).collect();
-    // Attachments make the data look longer than they are, seldom by much: the largest that fits is the likeliest.
-    sizes.reverse();
-    sizes.into_iter().for_each(|size| add(Mode::Bytes, Codec::None, size));
+    sizes()
+        .filter(fits)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .for_each(|size| add(Mode::Bytes, Codec::None, size));
+    if zstd.is_none() && index > 0 {
+        // The first block may be the damaged one, and show nothing.
+        add(Mode::Records, Codec::Zstd, limits::MAX_BLOCK_SIZE);
+        add(Mode::Records, Codec::None, limits::MAX_BLOCK_SIZE);
+        let default = Codec::Zstd.default_block_size();
+        sizes().filter(|&size| size == default).for_each(|size| add(Mode::Bytes, Codec::Zstd, size));
+        sizes().filter(|&size| size != default).for_each(|size| add(Mode::Bytes, Codec::Zstd, size));
+    }
     shapes
 }
 
@@ -296,7 +315,9 @@ mod tests {
 
     #[test]
     fn the_shapes_of_an_object_without_a_codec_follow_from_the_number_of_its_entries() {
-        let sizes: Vec<_> = shapes(b"text", 10 * 65536 + 5, 44).iter().map(|s| s.block_size).collect();
+        let plain = |s: &&Shape| (s.mode, s.codec) == (Mode::Bytes, Codec::None);
+        let shapes_of = shapes(b"text", 10 * 65536 + 5, 44);
+        let sizes: Vec<_> = shapes_of.iter().filter(plain).map(|s| s.block_size).collect();
         assert_eq!(sizes, [65536, 32768, 16384, 8192, 4096]);
         assert_eq!(shapes(b"", 0, 0), []);
     }

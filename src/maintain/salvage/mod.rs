@@ -32,9 +32,10 @@ use self::{
 };
 use super::Context;
 use crate::{
+    codec::checksum::crc32c,
     engine::Op,
     error::{Code, Error, Result},
-    object::{ContentDigest, Mode, RecordBlock},
+    object::{ContentDigest, Mode, RecordBlock, Tail},
     store::Key,
 };
 use std::{collections::VecDeque, ops::Range, sync::Arc};
@@ -166,8 +167,8 @@ struct State {
 struct Run {
     walk: Walk,
     plan: Arc<Plan>,
-    /// The CRC-64/NVME of the content vouches for all that decodes.
-    by_content: bool,
+    /// Blocks for which only the CRC-64/NVME of the content vouches.
+    by_content: ByContent,
     /// A block that waits for the gap in front of it.
     ready: VecDeque<Piece>,
     gap: Option<Gap>,
@@ -227,10 +228,13 @@ impl Run {
             let window = |ahead| Window::new(context.store.clone(), key.clone(), plan.object_len, ahead);
             Walk::new(plan.clone(), window(WINDOW), window(INDEX_WINDOW), op)
         };
-        let by_content = plan.damaged_pages && is_whole(walk()?, &plan, op, room).await?;
+        let by_content = match &plan.tail {
+            Some(tail) if plan.damaged_pages => ByContent::of(walk()?, tail, op, room).await?,
+            _ => ByContent::default(),
+        };
         let total = Salvaged {
             tail: plan.tail.is_some(),
-            index: plan.tail.is_some() || !plan.index.is_empty(),
+            index: plan.has_index(),
             segment_bytes: plan.tail.as_ref().map(|tail| tail.segment_len()),
             ..Salvaged::default()
         };
@@ -254,7 +258,7 @@ impl Run {
     fn block(&mut self, found: Found, unchecked: bool) {
         let proof = match () {
             () if found.proven => Proof::Crc32c,
-            () if self.by_content => Proof::Content,
+            () if self.by_content.vouches(&found) => Proof::Content,
             () => Proof::None,
         };
         let Found { number, offset, stored, raw, .. } = found;
@@ -326,23 +330,47 @@ impl Run {
     }
 }
 
-/// Whether all blocks decode, and together have the content that the tail promises.
-async fn is_whole(mut walk: Walk, plan: &Plan, op: &Op, room: &mut Room) -> Result<bool> {
-    op.stage("the content as a whole");
-    let Some(tail) = &plan.tail else { return Ok(false) };
-    let mut digest = ContentDigest::new();
-    loop {
-        match walk.step(op).await? {
-            Seen::End => return Ok(digest.identity() == tail.content()),
-            Seen::Lost(_) => return Ok(false),
-            Seen::Room(need) => room.grow(op, &mut walk, need).await?,
-            Seen::Block(found) if tail.mode() == Mode::Bytes => digest.bytes(&found.raw),
-            Seen::Block(found) => {
-                for record in RecordBlock::parse(&found.raw)?.records() {
-                    let record = record?;
-                    digest.record(record.id, record.time_us, &found.raw[record.payload]);
+/// Most blocks that the content as a whole is to vouch for: 16 MiB of memory, and 256 GiB of a segment.
+const MOST_VOUCHED: usize = 1 << 20;
+
+/// Number and CRC32C of the blocks that nothing else vouches for, if all blocks together have the content that the tail
+/// promises. The CRC32C is of their raw bytes as they were then: they are read again.
+#[derive(Default)]
+struct ByContent(Vec<(u32, u32)>);
+
+impl ByContent {
+    async fn of(mut walk: Walk, tail: &Tail, op: &Op, room: &mut Room) -> Result<ByContent> {
+        op.stage("the content as a whole");
+        let (mut digest, mut unproven) = (ContentDigest::new(), Vec::new());
+        loop {
+            let found = match walk.step(op).await? {
+                Seen::Block(found) => found,
+                Seen::Room(need) => {
+                    room.grow(op, &mut walk, need).await?;
+                    continue;
                 }
+                Seen::End if digest.identity() == tail.content() => return Ok(ByContent(unproven)),
+                Seen::End | Seen::Lost(_) => return Ok(ByContent::default()),
+            };
+            if !found.proven {
+                if unproven.len() == MOST_VOUCHED {
+                    return Ok(ByContent::default());
+                }
+                unproven.push((found.number, crc32c(&found.raw)));
+            }
+            if tail.mode() == Mode::Bytes {
+                digest.bytes(&found.raw);
+                continue;
+            }
+            for record in RecordBlock::parse(&found.raw)?.records() {
+                let record = record?;
+                digest.record(record.id, record.time_us, &found.raw[record.payload]);
             }
         }
+    }
+
+    fn vouches(&self, found: &Found) -> bool {
+        let at = self.0.binary_search_by_key(&found.number, |(number, _)| *number);
+        at.is_ok_and(|at| self.0[at].1 == crc32c(&found.raw))
     }
 }

@@ -138,6 +138,11 @@ impl Plan {
         Ok(Plan { shape: chosen, ..Plan::unknown(object_len) })
     }
 
+    /// Whether entries of blocks are left at all.
+    pub fn has_index(&self) -> bool {
+        self.tail.is_some() || !self.index.is_empty()
+    }
+
     /// Of an object without any index.
     fn unknown(object_len: u64) -> Plan {
         Plan {
@@ -188,11 +193,13 @@ async fn places(op: &Op, data: &mut Window) -> Result<Vec<Place>> {
     for (start, len) in found {
         let end = start + 8 + len;
         let behind = data.get(op, end..end.saturating_add(16)).await?;
+        let tail = !behind.is_empty() && salvage::is_tail_frame(behind);
         places.push(Place {
             frame: start..end,
             entries: start + 8..end.min(object_len),
-            whole: end <= object_len,
-            tail: !behind.is_empty() && salvage::is_tail_frame(behind),
+            // A length that is damaged itself ends nowhere in particular.
+            whole: tail || end == object_len,
+            tail,
             hint: salvage::shape_in_tail(behind),
         });
     }

@@ -13,7 +13,7 @@ use crate::{
     error::{Code, Result},
     object::{
         Block, Mode, Page, Tail,
-        salvage::{BLOCK_START, Clue, MOST_ENTRY, len_before_attachment},
+        salvage::{BLOCK_START, Clue, MOST_ENTRY, Shape, is_attachment_frame, len_before_attachment},
     },
 };
 use std::{ops::Range, sync::Arc};
@@ -222,137 +222,167 @@ impl Walk {
     /// The next block of a region whose index proves nothing by itself; `None` at its end.
     async fn guess(&mut self, op: &Op, at: &mut Guess) -> Result<Option<Seen>> {
         let plan = self.plan.clone();
-        let Some(shape) = plan.shape else { return Ok(None) };
-        if at.left == Some(0) {
-            return Ok(None);
-        }
+        let Some(shape) = plan.shape.filter(|_| at.left != Some(0)) else { return Ok(None) };
         let entry_end = at.index.end.min(at.index.start.saturating_add(MOST_ENTRY as u64));
         let entry = self.index.get(op, at.index.start..entry_end).await?.to_vec();
-        let has_index = !plan.index.is_empty() || plan.tail.is_some();
-        if has_index && entry.len() < shape.least_entry() {
-            // The end of the index is that of the segment, unless the index was cut.
-            return Ok((at.left.is_some() || !plan.index_whole).then(|| at.rest()));
+        if plan.has_index() && entry.len() < shape.least_entry() {
+            let ended = entry.is_empty() && at.left.is_none() && self.data_end_here(op, at).await?;
+            return Ok((!ended).then(|| at.rest()));
         }
-        let is_last = at
-            .left
-            .map_or(has_index && at.index.end - at.index.start < 2 * shape.least_entry() as u64, |left| {
-                left == 1
-            });
-        let plain = (shape.mode, shape.codec) == (Mode::Bytes, Codec::None);
-        let left = at.stored.end.saturating_sub(at.stored.start);
-        let byte_len = match (at.raw, at.raw_end) {
-            (Some(raw), Some(end)) => u64::from(shape.block_size).min(end - raw),
-            _ if plain => u64::from(shape.block_size).min(left),
-            _ => shape.block_size.into(),
-        };
+        let block = Next::new(at, &shape, &entry, plan.has_index());
 
         // What the entry says.
-        let own = shape.clue(&entry, byte_len).filter(|clue| clue.stored_len <= left);
-        if let Some(clue) = own {
-            match self.proven(op, at, clue, byte_len, is_last).await? {
-                Some(Seen::Lost(_)) | None => {}
-                seen => return Ok(seen),
-            }
+        if let Some(clue) = block.own
+            && let Some(seen) = self.proven(op, at, &block, clue).await?
+        {
+            return Ok(Some(seen));
         }
         // What the data say.
-        let start = self
-            .data
-            .get(op, at.stored.start..at.stored.end.min(at.stored.start + BLOCK_START as u64))
-            .await?;
-        let room = if plain { Some(byte_len) } else { shape.room(start) }.map(|room| room.min(left));
+        let room = match block.plain {
+            true => Some(block.byte_len),
+            false => shape.room(self.data.get(op, at.head(at.stored.start)).await?),
+        };
         let mut len = None;
         // A block is never longer raw than the room that it is given stored.
-        if let Some(room) = room.filter(|room| room * 2 <= self.most_room) {
+        if let Some(room) =
+            room.map(|room| room.min(at.bytes_left())).filter(|room| room * 2 <= self.most_room)
+        {
             if room * 2 > self.room {
                 return Ok(Some(Seen::Room(room * 2)));
             }
             let bytes = self.data.get(op, at.stored.start..at.stored.start + room).await?;
-            len = if plain { Some(bytes.len() as u64) } else { shape.own_len(bytes) };
+            len = if block.plain { Some(bytes.len() as u64) } else { shape.own_len(bytes) };
         }
-        let mut other = len.and_then(|len| shape.clue_for(&entry, len));
-        if let (true, true, Some(clue)) = (plain, is_last && at.raw_end.is_none(), own) {
+        let other = match block.own {
             // Where the data end nobody says, but attachments may begin there.
-            let bytes = self.data.get(op, at.stored.start..at.stored.start + byte_len).await?;
-            other = len_before_attachment(bytes, clue.crc32c).map(|stored_len| Clue { stored_len, ..clue });
-        }
-        if let Some(clue) = other.filter(|clue| Some(*clue) != own) {
-            match self.proven(op, at, clue, byte_len, is_last).await? {
-                Some(Seen::Lost(_)) | None => {}
-                seen => return Ok(seen),
+            Some(clue) if block.plain && block.is_last && at.raw_end.is_none() => {
+                let bytes = self.data.get(op, at.stored.start..at.stored.start + block.byte_len).await?;
+                len_before_attachment(bytes, clue.crc32c).map(|stored_len| Clue { stored_len, ..clue })
             }
+            _ => len.and_then(|len| shape.clue_for(&entry, len)),
+        };
+        if let Some(clue) = other.filter(|clue| Some(*clue) != block.own)
+            && let Some(seen) = self.proven(op, at, &block, clue).await?
+        {
+            return Ok(Some(seen));
         }
         // Nothing proves it. It may still be what was written, which the content as a whole may prove. Where its entry
         // cannot be read, the following ones cannot be found either, and only that can prove their blocks.
-        let used = other.or(own).map_or(0, |clue| clue.used as u64);
+        let used = other.or(block.own).map_or(0, |clue| clue.used as u64);
         if let Some(len) = len {
             let range = at.stored.start..at.stored.start + len;
             let bytes = self.data.get(op, range.clone()).await?;
-            let raw =
-                shape.decode(bytes, &mut self.decompressor).filter(|raw| fits(at, raw, shape.mode, byte_len));
-            if let Some(raw) = raw {
-                let found = Found { number: at.number, offset: at.raw, stored: range, raw, proven: false };
-                at.advance(len, used, Some(found.raw.len() as u64));
-                return Ok(Some(Seen::Block(found)));
+            if let Some(raw) = shape.decode(bytes, &mut self.decompressor).filter(|raw| block.fits(at, raw)) {
+                return Ok(Some(Seen::Block(at.found(range, raw, used, false))));
             }
         }
         // It is lost. Where the next one begins, one of the two lengths may say.
-        let lengths = [own.map(|clue| clue.stored_len), len];
+        let lengths = [block.own.map(|clue| clue.stored_len), len];
         for len in lengths.into_iter().flatten().filter(|_| used > 0) {
             let next = at.stored.start + len;
-            let may_follow = plain || next == at.stored.end || {
-                let start = self.data.get(op, next..at.stored.end.min(next + BLOCK_START as u64)).await?;
-                shape.room(start).is_some()
-            };
+            let may_follow = block.plain
+                || next == at.stored.end
+                || shape.room(self.data.get(op, at.head(next)).await?).is_some();
             if may_follow {
-                let stored = at.stored.start..next;
-                let raw_len = (shape.mode == Mode::Bytes).then_some(byte_len);
+                let raw_len = (shape.mode == Mode::Bytes).then_some(block.byte_len);
+                let lost =
+                    Lost { blocks: Some(1), len: raw_len, stored: at.stored.start..next, last_id: None };
                 at.advance(len, used, raw_len);
-                return Ok(Some(Seen::Lost(Lost { blocks: Some(1), len: raw_len, stored, last_id: None })));
+                return Ok(Some(Seen::Lost(lost)));
             }
         }
         Ok(Some(at.rest()))
     }
 
+    /// Behind the last entry of a whole index: whether the data end here, too.
+    async fn data_end_here(&mut self, op: &Op, at: &Guess) -> Result<bool> {
+        let behind = self.data.get(op, at.head(at.stored.start)).await?;
+        Ok(self.plan.index_whole && (behind.is_empty() || is_attachment_frame(behind)))
+    }
+
     /// The block, if its stored bytes have the CRC32C of `clue`.
-    async fn proven(
-        &mut self,
-        op: &Op,
-        at: &mut Guess,
-        clue: Clue,
-        byte_len: u64,
-        is_last: bool,
-    ) -> Result<Option<Seen>> {
-        let Some(shape) = self.plan.shape else { return Ok(None) };
+    async fn proven(&mut self, op: &Op, at: &mut Guess, block: &Next, clue: Clue) -> Result<Option<Seen>> {
         let range = at.stored.start..at.stored.start + clue.stored_len;
         if range.end > at.stored.end || clue.stored_len > self.most_room {
             return Ok(None);
         }
         if clue.stored_len > self.room {
-            return Ok(Some(Seen::Room(2 * clue.stored_len)));
+            return Ok(Some(Seen::Room(clue.stored_len)));
         }
         let bytes = self.data.get(op, range.clone()).await?;
         if bytes.len() as u64 != clue.stored_len || crc32c(bytes) != clue.crc32c {
             return Ok(None);
         }
-        let raw_len =
-            if shape.codec == Codec::None { 0 } else { Decompressor::frame_raw_len(bytes).unwrap_or(0) };
-        let need = clue.stored_len.saturating_add(raw_len);
-        if need > self.room && need <= self.most_room {
+        // It is a block; if there is too little memory for it, that is an error and no gap.
+        let need = clue.stored_len + block.shape.raw_len(bytes).unwrap_or(0);
+        if need > self.room {
             return Ok(Some(Seen::Room(need)));
         }
-        let raw = shape.decode(bytes, &mut self.decompressor);
-        let exact = !is_last || at.raw_end.is_some();
-        let raw = raw
-            .filter(|raw| fits(at, raw, shape.mode, byte_len))
-            .filter(|raw| shape.mode == Mode::Records || !exact || raw.len() as u64 == byte_len);
-        let Some(raw) = raw else { return Ok(None) };
-        let found = Found { number: at.number, offset: at.raw, stored: range, raw, proven: true };
-        at.advance(clue.stored_len, clue.used as u64, Some(found.raw.len() as u64));
-        Ok(Some(Seen::Block(found)))
+        let raw = block.shape.decode(bytes, &mut self.decompressor).filter(|raw| block.fits(at, raw));
+        let ends = block.is_last && at.raw_end.is_none();
+        let raw =
+            raw.filter(|raw| block.shape.mode == Mode::Records || ends || raw.len() as u64 == block.byte_len);
+        Ok(raw.map(|raw| Seen::Block(at.found(range, raw, clue.used as u64, true))))
+    }
+}
+
+/// The next block of a guess, before anything of it was looked at.
+struct Next {
+    shape: Shape,
+    /// Bytes without a codec: what a block is follows from its number alone.
+    plain: bool,
+    /// No other block follows, as far as entries tell.
+    is_last: bool,
+    /// Byte mode: its raw length, as its number wants it.
+    byte_len: u64,
+    /// What its entry says.
+    own: Option<Clue>,
+}
+
+impl Next {
+    fn new(at: &Guess, shape: &Shape, entry: &[u8], has_index: bool) -> Next {
+        let plain = (shape.mode, shape.codec) == (Mode::Bytes, Codec::None);
+        let block_size = u64::from(shape.block_size);
+        let byte_len = match at.raw.zip(at.raw_end) {
+            Some((raw, end)) => block_size.min(end.saturating_sub(raw)),
+            None if plain => block_size.min(at.bytes_left()),
+            None => block_size,
+        };
+        let entries = at.index.end - at.index.start;
+        let is_last = match at.left {
+            Some(left) => left == 1,
+            None => has_index && entries < 2 * shape.least_entry() as u64,
+        };
+        let own = shape.clue(entry, byte_len).filter(|clue| clue.stored_len <= at.bytes_left());
+        Next { shape: *shape, plain, is_last, byte_len, own }
+    }
+
+    /// Whether raw bytes can be those of the block.
+    fn fits(&self, at: &Guess, raw: &[u8]) -> bool {
+        let len = raw.len() as u64;
+        let within = at.raw.zip(at.raw_end).is_none_or(|(raw, end)| len <= end.saturating_sub(raw));
+        within && (self.shape.mode == Mode::Records || len <= self.byte_len)
     }
 }
 
 impl Guess {
+    /// Bytes of the object in which blocks may still lie.
+    fn bytes_left(&self) -> u64 {
+        self.stored.end.saturating_sub(self.stored.start)
+    }
+
+    /// The first bytes of a block that begins at `start`.
+    fn head(&self, start: u64) -> Range<u64> {
+        start..self.stored.end.min(start.saturating_add(BLOCK_START as u64))
+    }
+
+    /// The next block is found.
+    fn found(&mut self, stored: Range<u64>, raw: Vec<u8>, used: u64, proven: bool) -> Found {
+        let found = Found { number: self.number, offset: self.raw, stored, raw, proven };
+        self.advance(found.stored.end - found.stored.start, used, Some(found.raw.len() as u64));
+        found
+    }
+
     /// To the next block.
     fn advance(&mut self, stored: u64, used: u64, raw: Option<u64>) {
         self.number = self.number.saturating_add(1);
@@ -374,13 +404,6 @@ impl Guess {
         self.stored.start = self.stored.end;
         Seen::Lost(lost)
     }
-}
-
-/// Whether raw bytes can be those of the next block.
-fn fits(at: &Guess, raw: &[u8], mode: Mode, byte_len: u64) -> bool {
-    let len = raw.len() as u64;
-    let within = at.raw.zip(at.raw_end).is_none_or(|(at, end)| len <= end - at);
-    within && (mode == Mode::Records || len <= byte_len)
 }
 
 /// The raw bytes of a block of a sound page.
