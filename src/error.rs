@@ -197,6 +197,20 @@ impl Error {
         self
     }
 
+    /// The same error with its texts as `map` makes them.
+    pub(crate) fn map_texts(mut self, map: impl Fn(&str) -> String) -> Self {
+        let inner = Arc::make_mut(&mut self.0);
+        for text in [
+            &mut inner.message,
+            &mut inner.service_code,
+            &mut inner.request_id,
+            &mut inner.extended_request_id,
+        ] {
+            *text = map(text);
+        }
+        self
+    }
+
     /// The same error with another idea of whether a retry can help.
     pub fn with_retryable(mut self, retryable: bool) -> Self {
         Arc::make_mut(&mut self.0).retryable = retryable;

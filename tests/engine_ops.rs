@@ -103,8 +103,6 @@ fn the_callers_limits_go_before_the_settings() {
     let call = Call { deadline: Some(Duration::MAX), ..Call::default() };
     let op = engine.start(OpKind::Read, "k", &call, defaults).unwrap();
     assert_eq!((op.deadline(), op.remaining()), (None, Duration::MAX), "beyond the clock is no limit");
-    let op = engine.start_unbounded(OpKind::Writer, "k", &call).unwrap();
-    assert_eq!(op.deadline(), None);
 }
 
 #[test]
@@ -405,16 +403,18 @@ fn the_status_tells_what_runs_and_what_failed() {
         (Some("part 3"), Some("topic/segment-7"))
     );
     assert_eq!((running["bytes_done"].as_u64(), running["bytes_total"].as_u64()), (Some(250), Some(1000)));
+    assert!(running["bytes_per_s_now"].as_u64() > Some(0), "{running}");
     assert!(running["deadline_left_s"].as_f64().unwrap() > 50.0);
     let failed = &json["failed"][0];
     assert_eq!((failed["code"].as_str(), failed["what"].as_str()), (Some("NOT_FOUND"), Some("lost \"key\"")));
     assert_eq!(json["pid"].as_u64(), Some(u64::from(std::process::id())));
     assert_eq!(json["budget"]["uploads"].as_u64(), Some(4096));
-    for _ in 0..40 {
+    for _ in 0..200 {
         let op = engine.start(OpKind::Stat, "again", &Call::default(), Defaults::default()).unwrap();
         engine.block_on(&op, async { Err::<(), _>(Error::new(Code::NotFound, "no")) }).unwrap_err();
     }
-    assert!(engine.status().failed.len() <= 16, "a bounded memory of failures");
+    let status = engine.status();
+    assert_eq!((status.failed.len(), status.failed_total), (128, 201), "a bounded memory of failures");
     drop(held);
 }
 

@@ -41,7 +41,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "maintain",
-        &["reader", "cache", "store", "object", "engine", "config", "error", "metrics", "logging", "clock"],
+        &[
+            "reader", "cache", "store", "object", "codec", "engine", "config", "error", "metrics", "logging",
+            "clock",
+        ],
     ),
     (
         "driver",

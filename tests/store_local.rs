@@ -173,6 +173,22 @@ fn what_is_no_object_is_not_listed_nor_read() {
 }
 
 #[test]
+fn what_a_killed_examination_left_is_shown_to_a_reap_as_nobodys() {
+    let (_dir, tier, store) = tier();
+    let name = ".seglift-probe-3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+    fs::write(tier.join(name), "12345").unwrap();
+    fs::write(tier.join(".seglift-probe-of-somebody"), "x").unwrap();
+    block_on(async {
+        let page = store.uploads("me", None, 10).await.unwrap();
+        let found: Vec<_> = page.uploads.iter().map(|u| (u.name.as_str(), u.of_owner)).collect();
+        assert_eq!(found, [(name, Some(false))]);
+        assert_eq!(store.arrived(&page.uploads[0]).await.unwrap().unwrap().bytes, 5);
+        assert!(store.abort_upload(&page.uploads[0]).await.unwrap());
+        assert!(!tier.join(name).exists());
+    });
+}
+
+#[test]
 fn a_folder_that_was_removed_is_unavailable_and_not_empty() {
     let (_dir, tier, store) = tier();
     fs::remove_dir(&tier).unwrap();

@@ -120,12 +120,43 @@ fn uploads_of_others_in_the_bucket_are_not_shown() {
     // A store that lists nothing below a prefix is asked for the whole bucket's.
     fake.order(Kind::Get, Reply::Raw(200, &[], "<ListMultipartUploadsResult></ListMultipartUploadsResult>"));
     fake.order(Kind::Get, Reply::Raw(200, &[], UPLOADS));
+    fake.order(Kind::Get, Reply::Raw(200, &[], "<ListBucketResult></ListBucketResult>"));
     let page = block_on(store.uploads("", None, 10)).unwrap();
     let ids: Vec<_> = page.uploads.iter().map(|upload| (upload.id.as_str(), upload.started_us)).collect();
     assert_eq!((ids, page.next), (vec![("a", MODIFIED), ("b", MODIFIED)], None));
     let asked: Vec<_> =
         fake.requests(Kind::Get).iter().map(|request| request.query.contains("prefix=tier")).collect();
-    assert_eq!(asked, [true, false]);
+    assert_eq!(asked, [true, false, true]);
+}
+
+#[test]
+fn an_object_that_asked_what_the_store_can_do_and_stayed_is_shown_and_removed_and_no_other_is() {
+    const PROBE: &str = ".seglift-probe-3f2504e0-4f89-11d3-9a0c-0305e82c3301";
+    const UPLOADS: &str = "<ListMultipartUploadsResult>\
+        <Upload><Key>tier/k</Key><UploadId>a</UploadId><Initiated>2001-09-09T01:46:40Z</Initiated></Upload>\
+        </ListMultipartUploadsResult>";
+    const OBJECTS: &str = "<ListBucketResult><Contents><Key>tier/.seglift-probe-3f2504e0-4f89-11d3-9a0c-0305e82c3301</Key>\
+        <LastModified>2001-09-09T01:46:40Z</LastModified><Size>70</Size></Contents>\
+        <Contents><Key>tier/.seglift-probe-of-somebody</Key><LastModified>2001-09-09T01:46:40Z</LastModified></Contents>\
+        </ListBucketResult>";
+    let (fake, store) = service();
+    fake.order(Kind::Get, Reply::Raw(200, &[], UPLOADS));
+    fake.order(Kind::Get, Reply::Raw(200, &[], OBJECTS));
+    let page = block_on(store.uploads("", None, 10)).unwrap();
+    let names: Vec<_> = page.uploads.iter().map(|upload| (upload.name.as_str(), upload.of_owner)).collect();
+    assert_eq!(names, [("k", None), (PROBE, None)]);
+    assert!(fake.requests(Kind::Get)[1].query.contains("prefix=tier%2F.seglift-probe-"));
+
+    fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+    let arrived = block_on(store.arrived(&page.uploads[1])).unwrap();
+    assert_eq!(arrived, Some(Arrived { newest_us: MODIFIED, bytes: 0 }));
+    assert!(block_on(store.abort_upload(&page.uploads[1])).unwrap());
+    assert_eq!(fake.requests(Kind::Delete)[0].path, format!("/bucket/tier/{PROBE}"));
+
+    // What has no id and is not called so is no upload, and surely not an object to remove.
+    let nothing = Unfinished { id: String::new(), ..upload() };
+    assert_eq!(block_on(store.abort_upload(&nothing)).unwrap_err().code(), Code::Internal);
+    assert_eq!(fake.requests(Kind::Delete).len(), 1);
 }
 
 #[test]

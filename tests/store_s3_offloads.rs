@@ -7,9 +7,9 @@ use seglift::{
     config::Config,
     engine::{Call, Engine, EngineOptions},
     logging::Level,
-    metrics::Request,
+    metrics::{Direction, Request},
     object::Mode,
-    writer::{Finish, Receipt, Segment, Source, WriterOptions},
+    writer::{Finish, Receipt, Segment, Source, Writer, WriterOptions},
 };
 use std::time::{Duration, Instant};
 
@@ -138,6 +138,133 @@ fn whichever_request_falls_silent_the_deadline_ends_the_offload() {
     assert!(started.elapsed() < deadline + Duration::from_secs(2));
 }
 
+/// A pushed segment of two parts, up to its commit.
+fn pushed(driver: &Driver, call: &Call) -> Writer {
+    let options = WriterOptions {
+        key: "k".into(),
+        mode: Mode::Bytes,
+        codec: Some(Codec::None),
+        if_exists: Default::default(),
+        max_bytes: Some(64 << 20),
+        metadata: Default::default(),
+    };
+    let writer = driver.writer(options, call, None).unwrap();
+    writer.write(&content(TWO_PARTS), call).unwrap();
+    writer
+}
+
+#[test]
+fn a_store_that_answers_each_commit_with_an_error_ends_the_offload_long_before_its_deadline() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[("retry.time.max", "500ms")]);
+    for (len, kind) in [(TWO_PARTS, Kind::Commit), (100, Kind::Put)] {
+        offload(&driver, len, LONG).unwrap();
+        driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+        (0..1000).for_each(|_| fake.order(kind, Reply::Error(500, "InternalError")));
+        let started = Instant::now();
+        let error = offload(&driver, len, LONG).unwrap_err();
+        assert_eq!(error.code(), Code::OutcomeUnknown, "{error}");
+        assert_eq!((error.http_status(), error.service_code()), (500, "InternalError"), "{error}");
+        assert!(started.elapsed() < LONG / 2, "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn a_store_without_room_is_no_space_at_once_and_keeps_no_part() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[]);
+    for (len, kind) in [(TWO_PARTS, Kind::Commit), (TWO_PARTS, Kind::Part), (100, Kind::Put)] {
+        offload(&driver, len, LONG).unwrap();
+        driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+        fake.order(kind, Reply::Error(507, "InsufficientStorage"));
+        let started = Instant::now();
+        let error = offload(&driver, len, LONG).unwrap_err();
+        assert_eq!(error.code(), Code::NoSpace, "{kind:?}: {error}");
+        assert!(started.elapsed() < LONG / 4, "{kind:?}: {:?}", started.elapsed());
+        assert_eq!(fake.counts(), (0, 0), "{kind:?}: what was sent was aborted");
+    }
+}
+
+#[test]
+fn a_lost_upload_whose_object_cannot_be_looked_for_is_unknown() {
+    let call = Call { deadline: Some(LONG), ..Call::default() };
+    for look in [403, 200] {
+        let fake = Fake::start(Manners::default());
+        let driver = driver(&fake, &[("s3.conditional.writes", "on"), ("s3.trailers", "on")]);
+        let writer = pushed(&driver, &call);
+        fake.order(Kind::Commit, Reply::Error(404, "NoSuchUpload"));
+        if look == 403 {
+            fake.order(Kind::Get, Reply::Error(403, "AccessDenied"));
+        }
+        let error = writer.commit(Finish::default(), &call).unwrap_err();
+        // A look that shows nothing settles it: what was pushed is lost, and nothing of it is there.
+        let code = if look == 403 { Code::OutcomeUnknown } else { Code::Unavailable };
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[test]
+fn an_object_whose_answer_was_lost_is_asked_for_its_encryption() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(&fake, &[("s3.sse", "s3")]);
+    let counts = fake.counts();
+    fake.order(Kind::Put, Reply::Lost);
+    // The first put is that of the look at what the store can do.
+    assert!(offload(&driver, 100, LONG).is_ok());
+    fake.order(Kind::Put, Reply::Lost);
+    driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+    assert!(!offload(&driver, 100, LONG).unwrap().existed);
+    assert_eq!(fake.requests(Kind::Head).len(), 1, "only where the answer was lost");
+    driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+    fake.order(Kind::Put, Reply::LostInTheClear);
+    let error = offload(&driver, 100, LONG).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidConfig, "{error}");
+    assert_eq!(fake.counts(), counts, "it was removed again");
+}
+
+#[test]
+fn a_commit_that_meets_its_deadline_while_it_waits_for_a_place_is_not_committed() {
+    let fake = Fake::start(Manners::default());
+    let driver = driver(
+        &fake,
+        &[("store.concurrency.writes", "1"), ("s3.conditional.writes", "on"), ("s3.trailers", "on")],
+    );
+    let call = Call { deadline: Some(LONG), ..Call::default() };
+    let writer = pushed(&driver, &call);
+    let waiting = || driver.engine().metrics().store_queue.of(Direction::Up).value();
+    let until = |what: &str, reached: &dyn Fn() -> bool| {
+        let started = Instant::now();
+        while !reached() {
+            assert!(started.elapsed() < LONG, "it never came to {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let hold = |key: &str, deadline: Duration| {
+        let segment = Segment { codec: Some(Codec::None), ..Segment::new(key, Source::Bytes(content(100))) };
+        let _ = driver.offload(segment, &Call { deadline: Some(deadline), ..Call::default() });
+    };
+    until("its first part", &|| fake.requests(Kind::Part).len() == 1 && waiting() == 0);
+    fake.order(Kind::Put, Reply::Silence);
+    fake.order(Kind::Put, Reply::Silence);
+    std::thread::scope(|scope| {
+        // One offload has the only place, behind it waits the last part, behind that a second offload, and the commit
+        // comes after that.
+        scope.spawn(|| hold("first", Duration::from_secs(2)));
+        until("the first offload", &|| fake.requests(Kind::Put).len() == 1);
+        let commit = scope.spawn(|| {
+            let call = Call { deadline: Some(Duration::from_secs(5)), ..Call::default() };
+            writer.commit(Finish::default(), &call).unwrap_err()
+        });
+        until("the last part", &|| waiting() == 1);
+        scope.spawn(|| hold("second", Duration::from_secs(8)));
+        until("the second offload", &|| waiting() == 2);
+        let error = commit.join().unwrap();
+        assert_eq!(error.code(), Code::TimedOut, "{error}");
+        assert!(error.message().contains("\"commit\""), "{error}");
+    });
+    assert_eq!((fake.requests(Kind::Part).len(), fake.requests(Kind::Commit).len()), (2, 0));
+}
+
 #[test]
 fn a_commit_that_a_proxy_sends_twice_is_settled_by_looking() {
     for conditional in ["on", "off"] {
@@ -145,17 +272,8 @@ fn a_commit_that_a_proxy_sends_twice_is_settled_by_looking() {
         let driver = driver(&fake, &[("s3.conditional.writes", conditional), ("s3.trailers", "on")]);
         fake.order(Kind::Commit, Reply::Twice);
         // What was pushed cannot be sent again: an error would lose it, though it is there.
-        let options = WriterOptions {
-            key: "k".into(),
-            mode: Mode::Bytes,
-            codec: Some(Codec::None),
-            if_exists: Default::default(),
-            max_bytes: Some(64 << 20),
-            metadata: Default::default(),
-        };
         let call = Call { deadline: Some(LONG), ..Call::default() };
-        let writer = driver.writer(options, &call, None).unwrap();
-        writer.write(&content(TWO_PARTS), &call).unwrap();
+        let writer = pushed(&driver, &call);
         let receipt = writer.commit(Finish::default(), &call).unwrap();
         assert_eq!((receipt.existed, receipt.segment_bytes), (false, TWO_PARTS as u64), "{conditional}");
         assert_eq!(fake.requests(Kind::Commit).len(), 1, "{conditional}");

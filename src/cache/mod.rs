@@ -4,6 +4,8 @@
 //! bytes of a former object; and what is in here was verified and never changes.
 
 mod flight;
+#[cfg(test)]
+mod flight_tests;
 mod memory;
 
 pub use flight::{Flight, Flights, Join, Lead};

@@ -75,6 +75,18 @@ impl Decompressor {
         DCtx::try_create().map(Self).ok_or_else(|| exhausted(CONTEXT))
     }
 
+    /// Raw bytes that the zstd frame at the start of `stored` declares; its first 18 bytes are enough. `None` if there
+    /// is no frame with a content size.
+    pub fn frame_raw_len(stored: &[u8]) -> Option<u64> {
+        zstd_safe::get_frame_content_size(stored).ok().flatten()
+    }
+
+    /// Stored bytes of the whole zstd frame at the start of `stored`, which may go on with others. Only lengths are
+    /// looked at. `None` if there is none, or not all of it.
+    pub fn frame_stored_len(stored: &[u8]) -> Option<usize> {
+        zstd_safe::find_frame_compressed_size(stored).ok()
+    }
+
     /// Fills `dest` exactly with the raw bytes of the frame `stored`.
     ///
     /// `CORRUPT` if `stored` is no frame, or not one of `dest.len()` raw bytes; `dest` then holds

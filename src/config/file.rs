@@ -41,9 +41,11 @@ pub(super) fn toml(path: &str, bytes: &[u8]) -> Result<Vec<Entry>> {
         // The message without the lines around it, which may hold a secret.
         refuse(line_at(bytes, e.span().map_or(0, |span| span.start)), e.message())
     })?;
+    let line_ends: Vec<usize> =
+        bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
     let mut entries = Vec::new();
     flatten("", root.get_ref(), &mut |name, at, value| {
-        let line = line_at(bytes, at);
+        let line = 1 + line_ends.partition_point(|end| *end < at);
         let value = toml_text(value).map_err(|problem| refuse(line, &format!("{name} {problem}")))?;
         entries.push(Entry { name, value, line });
         Ok(())
@@ -101,12 +103,13 @@ pub(super) fn properties(bytes: &[u8]) -> Vec<Entry> {
             continue;
         }
         let mut logical = first.to_string();
-        while ends_in_odd_backslashes(&logical) {
+        let mut goes_on = ends_in_odd_backslashes(first);
+        while goes_on {
             logical.pop();
-            match lines.next() {
-                Some((_, more)) => logical.push_str(more.trim_start()),
-                None => break,
-            }
+            let more = lines.next().map_or("", |(_, more)| more.trim_start());
+            logical.push_str(more);
+            // An even number of backslashes stands in front of it, so its own decide.
+            goes_on = ends_in_odd_backslashes(more);
         }
         let (name, value) = split_property(&logical);
         entries.push(Entry {
@@ -221,6 +224,22 @@ mod tests {
         assert!(error.message().starts_with("f.toml:3: "), "{error}");
         let error = toml("f.toml", b"a.b = 1.5\n").err().unwrap();
         assert!(error.message().starts_with("f.toml:1: a.b "), "{error}");
+    }
+
+    #[test]
+    fn a_large_file_takes_a_second_and_not_hours_whatever_is_in_it() {
+        let full = |line: &str| line.repeat(LARGEST_FILE as usize / 4 / line.len());
+        let numbered: String = (0..125_000).map(|n| format!("a{n}=\n")).collect();
+        let nested = full("[a]\n").replacen("[a]", "[b]", 1);
+        let begun = std::time::Instant::now();
+        for text in [full("\\\\\\\n"), full("\\\n"), full("a\n"), full("\\"), numbered.clone()] {
+            properties(text.as_bytes());
+        }
+        for text in [numbered.replace('=', "=1"), full("a."), full("["), full("{a="), nested] {
+            let _ = toml("f", text.as_bytes());
+        }
+        // Some seconds unoptimized; what is quadratic takes minutes.
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "{:?}", begun.elapsed());
     }
 
     proptest! {

@@ -28,7 +28,7 @@ pub use document::document;
 pub use secret::Secret;
 pub use table::{Alias, PROPERTIES, Preset, Property, S3Settings, Scope, Settings};
 pub(crate) use value::parse_address;
-pub use value::{GIB, KIB, Kind, MIB, TIB, Value};
+pub use value::{GIB, KIB, Kind, MIB, TIB, Value, parse_size};
 
 use crate::{Code, Error, Result};
 use std::{cmp::Ordering, collections::BTreeMap, ffi::OsStr, fmt, path::Path};
@@ -76,6 +76,27 @@ impl Source {
             Source::File { .. } => 3,
             Source::Set { .. } => 4,
         }
+    }
+}
+
+impl Source {
+    /// The same with another spelling of the setting.
+    fn renamed(self, to: impl Fn(&str) -> String) -> Source {
+        match self {
+            Source::Default => Source::Default,
+            Source::Environment { variable } => Source::Environment { variable: to(&variable) },
+            Source::File { path, line, name } => Source::File { path, line, name: to(&name) },
+            Source::Set { name } => Source::Set { name: to(&name) },
+        }
+    }
+}
+
+/// As much of `text` as can be a setting's name: behind it may stand a value, even a secret.
+fn as_a_name(text: &str) -> String {
+    let is_within = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match text.find(|c| !is_within(c)) {
+        Some(end) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -347,6 +368,7 @@ impl Config {
                 let (nearest, distance) = nearest(native(name));
                 // In a broker's file our prefix means us, so that a typo behind it is found.
                 if strangers == Strangers::Refuse || name.starts_with(NATIVE_PREFIX) {
+                    let (name, source) = (as_a_name(name), source.renamed(as_a_name));
                     let hint = format!("there is no setting {name} ({source}); the nearest is {nearest}");
                     return Err(Error::new(Code::InvalidConfig, hint));
                 }

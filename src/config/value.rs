@@ -235,9 +235,12 @@ fn number_and_unit(text: &str) -> Result<(u64, String), String> {
     Ok((number, unit.trim_start().to_ascii_lowercase()))
 }
 
-/// `K`, `M`, `G`, `T` count in 1024s, as Pulsar's and the usual Unix tools do; `KB`, `MB`, … are
-/// the thousands of the SI.
-fn parse_size(text: &str) -> Result<u64, String> {
+/// Bytes from a text such as `50MiB`. `K`, `M`, `G`, `T` count in 1024s, as Pulsar's and the usual Unix tools do;
+/// `KB`, `MB`, … are the thousands of the SI.
+///
+/// # Errors
+/// What is wrong with it, without the text.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text)?;
     let factor = match unit.as_str() {
         "" | "b" => 1,

@@ -19,6 +19,10 @@ use std::{
 /// # Safety
 /// `err` is NULL or may be written.
 pub(super) unsafe fn call(err: *mut *mut seglift_error, body: impl FnOnce() -> Result<()>) -> seglift_code {
+    let body = || {
+        provoked();
+        body()
+    };
     let failed = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(internal(payload))).err();
     let code = failed.as_ref().map_or(SEGLIFT_OK, |e| e.code() as seglift_code);
     if !err.is_null() {
@@ -31,6 +35,10 @@ pub(super) unsafe fn call(err: *mut *mut seglift_error, body: impl FnOnce() -> R
 
 /// Runs the body of an export that cannot report an error; `fallback` is its answer after a panic.
 pub(super) fn quiet<T>(fallback: T, body: impl FnOnce() -> T) -> T {
+    let body = || {
+        provoked();
+        body()
+    };
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(value) => value,
         Err(payload) => {
@@ -39,6 +47,18 @@ pub(super) fn quiet<T>(fallback: T, body: impl FnOnce() -> T) -> T {
         }
     }
 }
+
+/// The panic that tests of the boundary ask for: in every export while the variable is set. Before the export looks at
+/// anything, so that what it was given does not matter.
+#[cfg(feature = "testing")]
+fn provoked() {
+    if std::env::var_os("SEGLIFT_TEST_PANIC").is_some() {
+        panic!("SEGLIFT_TEST_PANIC is set");
+    }
+}
+
+#[cfg(not(feature = "testing"))]
+fn provoked() {}
 
 fn internal(payload: Box<dyn Any + Send>) -> Error {
     let said = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Bytes of a skippable frame in front of its payload.
-pub(super) const FRAME_HEADER: usize = 8;
+pub const FRAME_HEADER: usize = 8;
 
 /// The frames' magic numbers, distinct so that a salvager can tell them apart without a tail.
 pub(super) const ATTACHMENT_MAGIC: u32 = 0x184D_2A53;
@@ -120,4 +120,11 @@ pub struct Attachment {
     pub entry: AttachmentEntry,
     /// Where its stored bytes lie in the object, without the frame's header.
     pub stored: Range<u64>,
+}
+
+impl Attachment {
+    /// Where its whole frame lies in the object.
+    pub fn frame(&self) -> Range<u64> {
+        self.stored.start - FRAME_HEADER as u64..self.stored.end
+    }
 }

@@ -30,6 +30,7 @@ mod metadata;
 mod page;
 mod record;
 mod resume;
+pub mod salvage;
 mod seek_table;
 mod span;
 mod tail;
@@ -39,7 +40,7 @@ mod verify;
 mod wire;
 
 pub use self::{
-    attachment::{Attachment, AttachmentEntry, attachment_frame_header},
+    attachment::{Attachment, AttachmentEntry, FRAME_HEADER, attachment_frame_header},
     block::{Block, BlockEntry},
     build::{TailBuilder, TailParts},
     content::{ContentDigest, ContentIdentity, Mode, ObjectId},
@@ -49,7 +50,7 @@ pub use self::{
     page::Page,
     record::{Append, Record, RecordBlock, RecordBlockBuilder, Records},
     resume::{Encoding, ResumeBlob},
-    seek_table::SeekTable,
+    seek_table::{SeekTable, SeekTableDigest},
     span::RecordSpan,
     tail::{PageEntry, Tail},
     token::Token,

@@ -170,6 +170,14 @@ impl<'a> RecordBlock<'a> {
         Ok(RecordBlock { raw: &raw[..len], count, first_id, first_time })
     }
 
+    /// Raw bytes that the block at the start of `raw` claims to have, of which the first 28 must be there. `None` if no
+    /// block begins there.
+    pub fn claimed_len(raw: &[u8]) -> Option<u32> {
+        let len = raw.get(4..8).filter(|_| raw.starts_with(MAGIC) && raw.len() >= HEADER)?;
+        let len = u32::from_le_bytes(*len.first_chunk()?);
+        (len as usize > HEADER).then_some(len)
+    }
+
     /// Raw bytes of the block; the next one begins there.
     #[allow(clippy::len_without_is_empty, reason = "a block has at least its header")]
     pub fn len(&self) -> usize {

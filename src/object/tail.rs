@@ -251,6 +251,17 @@ impl Tail {
         self.pages[n].position.clone()
     }
 
+    /// Where the frame of the index pages lies, with its header: between the attachments and the tail.
+    pub fn index_frame(&self) -> Range<u64> {
+        let start = self.attachments.last().map_or(self.header.data_len, |last| last.stored.end);
+        start..self.trailer.tail_position
+    }
+
+    /// Where the seek table lies: behind the tail frame, and empty without a codec.
+    pub fn seek_table(&self) -> Range<u64> {
+        self.position().end..self.object_len
+    }
+
     /// The receipt's token of this object in the store with this fingerprint.
     pub fn token(&self, store_fingerprint: u64) -> Token {
         Token {

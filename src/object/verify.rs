@@ -4,11 +4,18 @@
 //! `CORRUPT` with a message that names the object, the part and its place, for whoever has to
 //! find it in the store.
 
-use super::{attachment::Attachment, block::Block, record::RecordBlock, tail::Tail, wire::corrupt};
+use super::{
+    attachment::{ATTACHMENT_MAGIC, Attachment, FRAME_HEADER, INDEX_MAGIC, frame_header},
+    block::Block,
+    record::RecordBlock,
+    tail::Tail,
+    wire::corrupt,
+};
 use crate::{
     codec::{Codec, Decompressor, checksum},
     error::{Code, Error, Result},
 };
+use std::fmt::Display;
 
 impl Tail {
     /// Checks the stored bytes of a block: length and CRC32C. Without a codec they are the raw
@@ -87,6 +94,35 @@ impl Tail {
             let at = attachment.stored.start;
             e.context(format_args!("attachment {:?} of object {} at {at}", entry.name, self.id()))
         })
+    }
+
+    /// Checks the 8 bytes in front of an attachment: stock zstd stumbles where they are damaged. `CORRUPT` then.
+    pub fn check_attachment_header(&self, attachment: &Attachment, header: &[u8]) -> Result<()> {
+        let expected = frame_header(ATTACHMENT_MAGIC, attachment.entry.stored_len);
+        let what = format_args!("attachment {:?}", attachment.entry.name);
+        self.check_header(what, attachment.frame().start, header, expected)
+    }
+
+    /// Checks the 8 bytes in front of the index pages. `CORRUPT` if they are others.
+    pub fn check_index_header(&self, header: &[u8]) -> Result<()> {
+        let frame = self.index_frame();
+        // The writer refuses an index of more than 4 GiB, and a tail that lies further behind has no such frame.
+        let len = u32::try_from(frame.end - frame.start - FRAME_HEADER as u64).unwrap_or(u32::MAX);
+        self.check_header("the block index", frame.start, header, frame_header(INDEX_MAGIC, len))
+    }
+
+    fn check_header(
+        &self,
+        what: impl Display,
+        at: u64,
+        header: &[u8],
+        expected: [u8; FRAME_HEADER],
+    ) -> Result<()> {
+        if header == expected {
+            return Ok(());
+        }
+        let id = self.id();
+        Err(corrupt(format!("the frame header of {what} of object {id} at {at} is damaged")))
     }
 
     fn in_block(&self, block: &Block, error: Error) -> Error {

@@ -31,6 +31,8 @@ impl Reader {
         let len = attachment.entry.content.length as usize;
         op.set_total(len as u64);
         if len == 0 && attachment.stored.is_empty() {
+            // Nothing is fetched, and what the tail promises is checked all the same.
+            fetch(&segment, attachment).await?;
             return Ok(SegmentBytes::empty());
         }
         let lent = self.lend(len)?;

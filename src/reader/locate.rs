@@ -78,6 +78,25 @@ impl Reader {
         Ok(self.segment(key, place, tail))
     }
 
+    /// The segment that `r` names, as the store has it now and without a trace in the cache: for whoever reads
+    /// everything once.
+    ///
+    /// The errors of [`find`](Reader::find).
+    pub(super) async fn find_fresh(&self, op: &Op, r: &SegmentRef) -> Result<Segment> {
+        let key = Key::new(&r.key)?;
+        op.stage("tail");
+        let Some(token) = &r.token else {
+            let place = self.places[0].clone();
+            let (found, _held) = twice(&self.shared, || self.search(op, &place, &key)).await?;
+            return Ok(self.segment(key, place, found.tail));
+        };
+        let token = Token::decode(token)?;
+        let place = self.place_of(&token)?.clone();
+        let _held = self.reserve(op, (u64::from(token.tail_len) + INDEX_ALONG) as usize * PARSED).await?;
+        let found = op.guard(twice(&self.shared, || fetch_tail(&place, &key, &token))).await?;
+        Ok(self.segment(key, place, found.tail))
+    }
+
     /// What the tail of the object under `key` says, as the store has it now and without a trace in the cache: for
     /// whoever wants to know whose object it is, and not to read it.
     ///
@@ -99,6 +118,11 @@ impl Reader {
         let found = op.guard(async {
             let get = place.get(key, GetRange::Range(range.clone())).await?;
             let object_len = get.object_len;
+            if get.range != range {
+                // The object is shorter now: another one.
+                let what = format!("key \"{key}\" holds another object than a moment ago; try again");
+                return Err(Error::new(Code::Corrupt, what));
+            }
             found(key, get.collect().await?, range.start, range.start, object_len)
         });
         Ok((found.await?, held))
@@ -136,6 +160,11 @@ fn found(key: &Key, mut bytes: Vec<u8>, start: u64, position: u64, object_len: u
 async fn look_at_end(place: &Place, key: &Key) -> Result<Looked> {
     let get = place.get(key, GetRange::Suffix(SUFFIX)).await?;
     let (start, object_len) = (get.range.start, get.object_len);
+    if get.range.end != object_len || get.range.end - start > SUFFIX {
+        let what = "the store was asked for the end of an object and answers with something else; look at what stands \
+                    between it and seglift";
+        return Err(Error::new(Code::Unavailable, what).context(format_args!("key \"{key}\"")));
+    }
     let mut suffix = get.collect().await?;
     match locate_tail(&suffix, object_len).map_err(|e| not_ours(key, e))? {
         Located::Here { within, position } => {

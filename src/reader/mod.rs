@@ -22,11 +22,13 @@
 //! | `ahead` | who reads on, and how far ahead of him to fetch |
 //! | `segment`, `shared` | a segment that was found; what the readers of an engine have in common |
 //! | `bytes`, `records`, `attachment`, `stat`, `verify` | what else can be asked, and how it is handed out |
+//! | `damage` | what `verify` found, and where |
 
 mod ahead;
 mod attachment;
 mod bytes;
 mod cached;
+mod damage;
 mod fetch;
 mod fill;
 mod locate;
@@ -37,12 +39,13 @@ mod shared;
 mod stat;
 mod verify;
 
+pub(crate) use self::verify::Gently;
 pub use self::{
     bytes::SegmentBytes,
+    damage::{Damage, Part, VerifyReport},
     records::{RecordBatch, RecordView},
     shared::{Shared, Value},
     stat::Stat,
-    verify::VerifyReport,
 };
 
 use self::{

@@ -93,7 +93,8 @@ impl Reader {
     /// `max_bytes` together, but always one if there is any. 0 is no limit of one's own for either; the limit of lent
     /// memory remains.
     ///
-    /// Behind the last record the batch is empty and `at_end`. `INVALID_ARGUMENT` for a segment of bytes,
+    /// Behind the last record the batch is empty and `at_end`. A batch ends in front of a damaged block; a call that
+    /// begins there is `CORRUPT`. `INVALID_ARGUMENT` for a segment of bytes,
     /// `RESOURCE_EXHAUSTED` where not one block fits `memory.lent.limit`, and the errors of
     /// [`read_range`](Reader::read_range).
     pub async fn read_records(
@@ -113,15 +114,27 @@ impl Reader {
         let limits = Limits { records: no_limit(max_records), bytes: no_limit(max_bytes) };
         let mut batch = Batch { limits, from: first, ..Batch::default() };
         let mut covered: Option<Range<u64>> = None;
+        let mut one_by_one = false;
         while !batch.full {
-            let blocks = self.next_blocks(&op, &segment, &batch).await?;
+            let mut blocks = self.next_blocks(&op, &segment, &batch).await?;
             if blocks.is_empty() {
                 break;
             }
+            if one_by_one {
+                blocks.truncate(1);
+            }
+            let loaded = match self.blocks(&op, &segment, blocks.clone(), How::blocks(&flags)).await {
+                // What stands in front of a damaged block is handed out; the error is for who asks for more.
+                Err(e) if e.code() == Code::Corrupt && blocks.len() > 1 => {
+                    one_by_one = true;
+                    continue;
+                }
+                Err(e) if e.code() == Code::Corrupt && !batch.records.is_empty() => break,
+                loaded => loaded?,
+            };
             for block in &blocks {
                 covered = Some(covered.map_or(block.raw.start, |c| c.start)..block.raw.end);
             }
-            let loaded = self.blocks(&op, &segment, blocks.clone(), How::blocks(&flags)).await?;
             for (block, bytes) in blocks.iter().zip(loaded) {
                 if batch.full {
                     break;

@@ -1,63 +1,39 @@
 //! Verifying a segment: everything that its object holds, from the store and past the cache.
 //!
 //! Every block passes its CRC32C and its codec, every index page and the tail theirs, every attachment its own two;
-//! then the CRC-64/NVME of the blocks, combined in their order, must be that of the content. Blocks are digested as
-//! they arrive, several requests at a time and whatever the order, and none is kept.
+//! then the CRC-64/NVME of the blocks, combined in their order, must be that of the content. What no checksum covers
+//! follows from the rest and is compared: the headers of the frames, and the seek table. Blocks are digested as they
+//! arrive, several requests at a time and whatever the order, and none is kept: a scrub must not drive out of the
+//! cache what others need.
 //!
 //! It goes on behind what is damaged and counts it. What cannot be fetched at all (the store is away, the deadline
 //! passed) is no damage: it ends the run with that error.
 
 use super::{
-    Reader, SegmentRef, attachment,
+    ReadOptions, Reader, SegmentRef,
+    damage::{Damage, Part, VerifyReport},
     fetch::{Sink, Want, fetch},
+    fill::twice,
     range::PIECES,
     segment::Segment,
 };
 use crate::{
-    codec::checksum::{Crc64Nvme, crc64nvme},
+    codec::{
+        Decompressor,
+        checksum::{Crc32c, Crc64Nvme, crc64nvme},
+    },
     engine::Op,
     error::{Code, Error, Result},
-    object::{Block, Mode, Page, Tail},
+    object::{Attachment, Block, FRAME_HEADER, Mode, Page, RecordSpan, SeekTableDigest},
+    store::Pace,
 };
 use futures_util::{StreamExt, stream::FuturesOrdered};
 use parking_lot::Mutex;
-use std::{mem, sync::Arc};
-use tokio::{sync::oneshot, time::Instant};
-
-/// What a verification found.
-#[derive(Clone, Debug, Default)]
-pub struct VerifyReport {
-    /// Blocks that the index lists.
-    pub blocks: u64,
-    /// Blocks that are damaged, or whose index page is.
-    pub bad_blocks: u64,
-    /// Raw bytes of the segment.
-    pub segment_bytes: u64,
-    /// Bytes of the object.
-    pub object_bytes: u64,
-    /// Records that were walked; 0 in byte mode.
-    pub records: u64,
-    /// Attachments that the tail lists.
-    pub attachments: u64,
-    /// Attachments that are damaged.
-    pub bad_attachments: u64,
-    /// The first damage that was found; `None` if all is well.
-    pub first_error: Option<Error>,
-}
-
-impl VerifyReport {
-    /// Notes damage and goes on; any other error ends the run.
-    fn note<T>(&mut self, result: Result<T>) -> Result<Option<T>> {
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(e) if e.code() == Code::Corrupt => {
-                self.first_error.get_or_insert(e);
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
-    }
-}
+use std::{mem, ops::Range, sync::Arc};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
 /// What a block adds to the content.
 struct Digest {
@@ -91,85 +67,141 @@ impl Digest {
 /// Blocks of one request, each with what came of it.
 type Digested = Vec<(Block, Result<Digest>)>;
 
+/// What slows a verification down for the sake of others.
+#[derive(Clone)]
+pub(crate) struct Gently {
+    /// Bytes each second, for all who share it; `None` is no limit.
+    pub pace: Option<Arc<Pace>>,
+    /// Bytes of one request, at most; a single block may be larger.
+    pub fetch_size: usize,
+    /// Requests at a time.
+    pub concurrency: usize,
+}
+
 /// A verification under way.
 struct Run<'a> {
     reader: &'a Reader,
     op: &'a Op,
     segment: Segment,
+    how: Gently,
     report: VerifyReport,
     content: Digest,
+    /// Record mode: the last id of the blocks that were settled.
+    last_id: Option<u64>,
+    /// What the seek table must be; `None` without one, or once a page that belongs to it is lost.
+    seek_table: Option<SeekTableDigest>,
     requests: FuturesOrdered<oneshot::Receiver<Digested>>,
 }
 
 impl Reader {
     /// Reads and checks everything of a segment. Damage is in the report, not in the result: `first_error` says what
-    /// was found first.
+    /// was found first, `damage` where all of it is.
     ///
     /// Errors are those that keep it from looking: `NOT_FOUND`, `UNAVAILABLE`, `TIMED_OUT` and their like.
     pub async fn verify(self: Arc<Self>, op: Op, r: SegmentRef) -> Result<VerifyReport> {
+        let ReadOptions { fetch_size, concurrency, .. } = self.options;
+        self.verify_gently(op, r, Gently { pace: None, fetch_size, concurrency }).await
+    }
+
+    /// [`verify`](Reader::verify) at a rate, for whoever has time.
+    pub(crate) async fn verify_gently(
+        self: Arc<Self>,
+        op: Op,
+        r: SegmentRef,
+        how: Gently,
+    ) -> Result<VerifyReport> {
         let mut report = VerifyReport::default();
-        let Some(segment) = report.note(self.find(&op, &r).await)? else { return Ok(report) };
+        let found = self.find_fresh(&op, &r).await;
+        let Some(segment) = report.note(found, |e| Damage::beside(Part::Tail, 0..0, e))? else {
+            return Ok(report);
+        };
         let tail = segment.tail().clone();
         report.blocks = tail.block_count().into();
         report.segment_bytes = tail.segment_len();
         report.object_bytes = tail.object_len();
         report.attachments = tail.attachments().len() as u64;
+        report.ids = tail.records().map(|span| (span.first_id, span.last_id));
         op.set_total(tail.data_len());
         let content = Digest { crc64: crc64nvme(&[]), len: 0, records: 0 };
+        let frames = tail.block_count() + tail.attachments().len() as u32 + 2;
+        let seek_table = (!tail.seek_table().is_empty()).then(|| SeekTableDigest::new(frames));
+        let requests = FuturesOrdered::new();
+        let last_id = None;
         let mut run =
-            Run { reader: &self, op: &op, segment, report, content, requests: FuturesOrdered::new() };
-        run.tail().await?;
+            Run { reader: &self, op: &op, segment, how, report, content, last_id, seek_table, requests };
+        run.index_header().await?;
         for n in 0..tail.pages().len() {
             run.page(n).await?;
         }
-        while !run.requests.is_empty() {
-            run.settle_one().await?;
-        }
+        run.settle_all().await?;
         run.content()?;
         run.attachments().await?;
+        run.seek_table().await?;
         Ok(run.report)
     }
 }
 
 impl Run<'_> {
-    /// The tail as it stands in the store now; the one at hand may have come from the cache.
-    async fn tail(&mut self) -> Result<()> {
-        self.op.stage("tail");
-        let position = self.segment.tail().position();
-        let held = self.reader.reserve(self.op, (position.end - position.start) as usize).await?;
-        let fetched = async {
-            let bytes = self.segment.get_all(position.clone()).await?;
-            let tail = Tail::parse(&bytes, position.start, self.segment.tail().object_len())?;
-            if tail != **self.segment.tail() {
-                return Err(super::segment::another_object(self.segment.key(), self.segment.id()));
-            }
-            Ok(())
-        };
-        let fetched = self.op.guard(async { Ok(fetched.await) }).await?;
+    /// Waits until `bytes` may be asked for.
+    async fn pace(&self, bytes: u64) -> Result<()> {
+        let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+        match self.how.pace.as_ref().and_then(|pace| pace.place(len, std::time::Instant::now())) {
+            Some(at) => self.op.guard(async { Ok(sleep_until(at.into()).await) }).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A small range of the object in one piece, judged by `check`, fetched once more if it is damaged.
+    async fn small<T>(&self, range: Range<u64>, check: impl Fn(Vec<u8>) -> Result<T>) -> Result<Result<T>> {
+        let len = range.end - range.start;
+        self.pace(len).await?;
+        let held = self.reader.reserve(self.op, len as usize).await?;
+        let fetch =
+            twice(self.segment.shared(), || async { check(self.segment.get_all(range.clone()).await?) });
+        let checked = self.op.guard(async { Ok(fetch.await) }).await;
         drop(held);
-        self.report.note(fetched)?;
+        checked
+    }
+
+    /// The frame header in front of the index pages.
+    async fn index_header(&mut self) -> Result<()> {
+        let tail = self.segment.tail().clone();
+        let start = tail.index_frame().start;
+        let header = start..start + FRAME_HEADER as u64;
+        let checked = self.small(header.clone(), |bytes| tail.check_index_header(&bytes)).await?;
+        self.report.note(checked, |e| Damage::beside(Part::Frame, header, e))?;
         Ok(())
     }
 
     /// A page, and the requests for its blocks.
     async fn page(&mut self, n: usize) -> Result<()> {
         self.op.stage("blocks");
-        let entry = &self.segment.tail().pages()[n];
-        let (position, blocks) = (entry.position.clone(), entry.blocks.len() as u64);
-        let held = self.reader.reserve(self.op, (position.end - position.start) as usize).await?;
-        let fetched = async {
-            let bytes = self.segment.get_all(position).await?;
-            Page::parse(&bytes, self.segment.tail(), n)
+        let tail = self.segment.tail().clone();
+        let entry = &tail.pages()[n];
+        let page = self.small(entry.position.clone(), |bytes| Page::parse(&bytes, &tail, n)).await?;
+        if page.is_err() {
+            // So that the report has the damage in the order of the segment.
+            self.settle_all().await?;
+            self.seek_table = None;
+        }
+        let records = if page.is_err() { self.ids(entry.records) } else { None };
+        let lost = |error| Damage {
+            part: Part::Index,
+            stored: entry.position.clone(),
+            raw: entry.raw.clone(),
+            records,
+            blocks: entry.blocks.len() as u64,
+            attachment: String::new(),
+            error,
         };
-        let page = self.op.guard(async { Ok(fetched.await) }).await?;
-        drop(held);
-        let Some(page) = self.report.note(page)? else {
-            self.report.bad_blocks += blocks;
-            return Ok(());
-        };
+        let Some(page) = self.report.note(page, lost)? else { return Ok(()) };
         let (mut group, mut stored) = (Vec::new(), 0);
         for block in page.blocks() {
-            if stored + block.stored_len() > self.reader.options.fetch_size && !group.is_empty() {
+            if let Some(table) = &mut self.seek_table {
+                // A block's lengths are within the limits, far below 32 bits.
+                table.push(block.stored_len() as u32, block.raw_len() as u32);
+            }
+            if stored + block.stored_len() > self.how.fetch_size && !group.is_empty() {
                 self.request(mem::take(&mut group)).await?;
                 stored = 0;
             }
@@ -179,11 +211,13 @@ impl Run<'_> {
         self.request(group).await
     }
 
-    /// Starts the request for neighbouring blocks, once fewer than `read.concurrency` others are on their way.
+    /// Starts the request for neighbouring blocks, once few enough others are on their way.
     async fn request(&mut self, blocks: Vec<Block>) -> Result<()> {
-        while self.requests.len() >= self.reader.options.concurrency {
+        while self.requests.len() >= self.how.concurrency {
             self.settle_one().await?;
         }
+        let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(()) };
+        self.pace(last.stored.end - first.stored.start).await?;
         let largest = |len: fn(&Block) -> usize| blocks.iter().map(len).max().unwrap_or(0);
         let need = largest(Block::stored_len) + largest(Block::raw_len) + PIECES;
         let held = self.reader.reserve(self.op, need).await?;
@@ -203,6 +237,13 @@ impl Run<'_> {
         Ok(())
     }
 
+    async fn settle_all(&mut self) -> Result<()> {
+        while !self.requests.is_empty() {
+            self.settle_one().await?;
+        }
+        Ok(())
+    }
+
     /// Takes the blocks of the oldest request into account.
     async fn settle_one(&mut self) -> Result<()> {
         let gone = || {
@@ -214,16 +255,32 @@ impl Run<'_> {
         };
         for (block, digest) in blocks.map_err(|_| gone())? {
             self.op.progress(block.stored.end - block.stored.start);
-            match self.report.note(digest)? {
-                Some(digest) => {
-                    self.content.crc64 = Crc64Nvme::combine(self.content.crc64, digest.crc64, digest.len);
-                    self.content.len += digest.len;
-                    self.content.records += digest.records;
-                }
-                None => self.report.bad_blocks += 1,
+            let records = self.ids(block.records);
+            let lost = |error| Damage {
+                part: Part::Block,
+                stored: block.stored.clone(),
+                raw: block.raw.clone(),
+                records,
+                blocks: 1,
+                attachment: String::new(),
+                error,
+            };
+            if let Some(digest) = self.report.note(digest, lost)? {
+                self.content.crc64 = Crc64Nvme::combine(self.content.crc64, digest.crc64, digest.len);
+                self.content.len += digest.len;
+                self.content.records += digest.records;
             }
         }
         Ok(())
+    }
+
+    /// The ids that a block or a page answers for: from behind the last one before it, so that what lies between two
+    /// such ranges ends with a record that is there.
+    fn ids(&mut self, span: Option<RecordSpan>) -> Option<(u64, u64)> {
+        let span = span?;
+        let first = self.last_id.map_or(span.first_id, |last| last.saturating_add(1).min(span.first_id));
+        self.last_id = Some(span.last_id);
+        Some((first, span.last_id))
     }
 
     /// Whether sound blocks are also the content that was written.
@@ -243,7 +300,12 @@ impl Run<'_> {
             promised.length,
             promised.crc64,
         );
-        self.report.note::<()>(Err(Error::new(Code::Corrupt, what)))?;
+        let tail = self.segment.tail();
+        // Nobody can say which block it is, so none counts as good.
+        let mut damage = Damage::beside(Part::Content, 0..tail.data_len(), Error::new(Code::Corrupt, what));
+        damage.raw = 0..tail.segment_len();
+        damage.records = self.report.ids;
+        self.report.add(damage);
         Ok(())
     }
 
@@ -251,14 +313,63 @@ impl Run<'_> {
         self.op.stage("attachments");
         let tail = self.segment.tail().clone();
         for entry in tail.attachments() {
-            let need = entry.entry.content.length as usize + entry.entry.stored_len as usize;
-            let held = self.reader.reserve(self.op, need).await?;
-            let fetched = self.op.guard(async { Ok(attachment::fetch(&self.segment, entry).await) }).await?;
+            let frame = entry.frame();
+            let raw = entry.entry.content.length as usize;
+            self.pace(frame.end - frame.start).await?;
+            let held = self.reader.reserve(self.op, raw + (frame.end - frame.start) as usize).await?;
+            let fetched = twice(self.segment.shared(), || async {
+                let bytes = self.segment.get_all(frame.clone()).await?;
+                let (header, stored) = bytes.split_at(FRAME_HEADER);
+                // The codec of an attachment is its own, whatever that of the blocks.
+                tail.decode_attachment(entry, stored, &mut Decompressor::new()?)?;
+                Ok(tail.check_attachment_header(entry, header))
+            });
+            let fetched = self.op.guard(async { Ok(fetched.await) }).await?;
             drop(held);
-            if self.report.note(fetched)?.is_none() {
-                self.report.bad_attachments += 1;
+            let lost = |part| {
+                let mut damage = Damage::beside(part, frame.clone(), Error::new(Code::Corrupt, ""));
+                damage.attachment = entry.entry.name.clone();
+                damage
+            };
+            match self.report.note(fetched, |error| Damage { error, ..lost(Part::Attachment) })? {
+                Some(header) => {
+                    self.report.note(header, |error| Damage { error, ..lost(Part::Frame) })?;
+                }
+                None => self.report.bad_attachments += 1,
             }
         }
+        Ok(())
+    }
+
+    /// Whether the seek table lists what is there.
+    async fn seek_table(&mut self) -> Result<()> {
+        let Some(mut expected) = self.seek_table.take() else { return Ok(()) };
+        self.op.stage("seek table");
+        let tail = self.segment.tail().clone();
+        let frames = tail.attachments().iter().map(Attachment::frame);
+        for frame in frames.chain([tail.index_frame(), tail.position()]) {
+            // The writer refuses frames of more than 4 GiB.
+            expected.push(u32::try_from(frame.end - frame.start).unwrap_or(u32::MAX), 0);
+        }
+        let (place, expected) = (tail.seek_table(), expected.finish());
+        self.pace(place.end - place.start).await?;
+        let held = self.reader.reserve(self.op, PIECES).await?;
+        let checked = twice(self.segment.shared(), || async {
+            let mut body = self.segment.get(place.clone()).await?.body;
+            let mut crc = Crc32c::new();
+            while let Some(piece) = body.next().await {
+                crc.update(&piece?);
+            }
+            if crc.finalize() == expected {
+                return Ok(());
+            }
+            let (id, at) = (self.segment.id(), place.start);
+            let what = format!("the seek table of object {id} at {at} does not list the object's frames");
+            Err(Error::new(Code::Corrupt, what))
+        });
+        let checked = self.op.guard(async { Ok(checked.await) }).await?;
+        drop(held);
+        self.report.note(checked, |e| Damage::beside(Part::SeekTable, place, e))?;
         Ok(())
     }
 }

@@ -40,6 +40,7 @@ pub mod s3;
 pub use cleanup::{Arrived, Removal, Unfinished, UploadMark, UploadPage};
 pub use key::Key;
 pub use limit::LimitStore;
+pub(crate) use limit::Pace;
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use metered::MeteredStore;

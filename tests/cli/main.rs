@@ -19,4 +19,5 @@ mod resume;
 mod rm;
 mod run;
 mod stat;
+mod status;
 mod verify;

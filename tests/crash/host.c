@@ -11,8 +11,8 @@
  *
  * Steps: small, large (offload one segment, of one request and of several parts), small-async, large-async (the same
  * through a queue), fail (an offload that must fail after its parts were sent), delete (everything that is committed but
- * the first), reap, sweep, recover (repeat what was begun and not committed, delete what was dropped and is not gone),
- * verify. The content of a segment follows from its seed, so that a fresh process knows every byte.
+ * the first), reap, sweep (gives up what was begun first), recover (repeat what was begun and not committed, delete what
+ * was dropped and is not gone), verify, write=PATH (begins an offload that another will do: its bytes are in this file). The content of a segment follows from its seed, so that a fresh process knows every byte.
  *
  * HOST_PAUSE=receipt:/path/of/marker stops it behind the first receipt, before it is in the journal.
  */
@@ -221,6 +221,18 @@ static entry *begin_new(uint64_t length) {
   return e;
 }
 
+static void write_content(const char *path) {
+  entry *e = begin_new(LARGE);
+  uint8_t *content = malloc(e->length);
+  FILE *file = fopen(path, "wb");
+  fill(content, e->seed, 0, e->length);
+  if (file == NULL || fwrite(content, 1, e->length, file) != e->length || fclose(file) != 0) {
+    perror(path);
+    exit(1);
+  }
+  free(content);
+}
+
 /* The digest is wrong: everything is sent, and then aborted. */
 static void offload_in_vain(void) {
   entry e;
@@ -287,6 +299,17 @@ static void reap(void) {
 
 static int by_key(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
+/* A key that the host may still repeat is not garbage: a sweep that is under way when it is repeated would delete what
+ * the host then has a receipt for. So the host gives it up for good first. */
+static void give_up_what_was_begun(void) {
+  size_t i;
+  for (i = 0; i < entry_count; i++) {
+    if (entries[i].committed || entries[i].dropped) continue;
+    note("drop %s\n", entries[i].key);
+    entries[i].dropped = 1;
+  }
+}
+
 static void sweep(void) {
   const char *live[MOST];
   seglift_sweep_options options = seglift_sweep_options_init();
@@ -350,7 +373,7 @@ static void verify(void) {
 static void recover(void) {
   size_t i;
   for (i = 0; i < entry_count; i++)
-    if (!entries[i].committed) offload(&entries[i], 0);
+    if (!entries[i].committed && !entries[i].dropped) offload(&entries[i], 0);
   delete_dropped();
 }
 
@@ -369,9 +392,12 @@ static void step(const char *name) {
   } else if (strcmp(name, "reap") == 0) {
     reap();
   } else if (strcmp(name, "sweep") == 0) {
+    give_up_what_was_begun();
     sweep();
   } else if (strcmp(name, "recover") == 0) {
     recover();
+  } else if (strncmp(name, "write=", 6) == 0) {
+    write_content(name + 6);
   } else if (strcmp(name, "verify") == 0) {
     verify();
   } else {

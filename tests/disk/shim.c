@@ -15,7 +15,6 @@
  * same names: a program that makes system calls without the C library is caught like any other, and runs unchanged.
  * A call that is let through is made again from here, with a sixth argument that the filter knows and the kernel
  * ignores; so only calls with less than six arguments can be caught. Linux on x86-64 and AArch64. */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -24,6 +24,7 @@ pub enum Kind {
     Abort,
     Delete,
     Get,
+    Head,
     Other,
 }
 
@@ -74,6 +75,8 @@ pub enum Reply {
     Cut(usize),
     /// It is done, and the connection is closed without an answer.
     Lost,
+    /// The same, and what is stored is not encrypted, whatever was asked.
+    LostInTheClear,
     /// Something on the way sends it twice, and the second answer comes back.
     Twice,
     /// It is read and nothing happens any more.
@@ -106,6 +109,8 @@ pub struct Manners {
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Vec<u8>>,
+    /// Objects, by path, and how they are encrypted.
+    encrypted: BTreeMap<String, String>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     begun: usize,
     log: Vec<Request>,
@@ -204,6 +209,7 @@ impl Fake {
             "DELETE" => Kind::Delete,
             "GET" if has("uploadId") => Kind::Parts,
             "GET" => Kind::Get,
+            "HEAD" => Kind::Head,
             _ => Kind::Other,
         };
         let order = {
@@ -237,6 +243,11 @@ impl Fake {
                 self.done(&request);
                 return None;
             }
+            Some(Reply::LostInTheClear) => {
+                self.done(&request);
+                self.state.lock().unwrap().encrypted.remove(&request.path);
+                return None;
+            }
             Some(Reply::Twice) => {
                 self.done(&request);
                 self.done(&request)
@@ -253,7 +264,8 @@ impl Fake {
             head += &format!("{name}: {value}\r\n");
         }
         socket.write_all(format!("{head}\r\n").as_bytes()).ok()?;
-        socket.write_all(&answer.body).ok()
+        let body = if kind == Kind::Head { &[][..] } else { &answer.body };
+        socket.write_all(body).ok()
     }
 
     /// What a service with these manners does.
@@ -292,6 +304,7 @@ impl Fake {
                 error(412, "PreconditionFailed")
             }
             Kind::Put => {
+                state.encrypted.insert(request.path.clone(), encryption.into());
                 state.objects.insert(request.path.clone(), payload);
                 Answer { status: 200, headers, body: Vec::new() }
             }
@@ -370,6 +383,17 @@ impl Fake {
                     let range = format!("bytes {from}-{}/{len}", to.max(1) - 1);
                     let body = object[from..to].to_vec();
                     Answer { status: 206, headers: vec![("content-range", range)], body }
+                }
+                None => error(404, "NoSuchKey"),
+            },
+            Kind::Head => match state.objects.get(&request.path) {
+                Some(object) => {
+                    let mut headers = vec![("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT".to_owned())];
+                    headers.push(("etag", format!("\"{:x}\"", object.len())));
+                    if let Some(encryption) = state.encrypted.get(&request.path) {
+                        headers.push(("x-amz-server-side-encryption", encryption.clone()));
+                    }
+                    Answer { status: 200, headers, body: object.clone() }
                 }
                 None => error(404, "NoSuchKey"),
             },

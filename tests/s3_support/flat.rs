@@ -47,7 +47,8 @@ struct Pending {
     key: String,
     metadata: Option<Metadata>,
     sse: Option<ServerSideEncryption>,
-    parts: BTreeMap<i32, Bytes>,
+    parts: BTreeMap<i32, (Bytes, SystemTime)>,
+    at: SystemTime,
 }
 
 fn crc32c(bytes: &[u8]) -> String {
@@ -282,6 +283,7 @@ impl S3 for Flat {
             metadata: input.metadata,
             sse: sse.clone(),
             parts: BTreeMap::new(),
+            at: SystemTime::now(),
         };
         self.0.uploads.lock().insert(id.clone(), pending);
         Ok(S3Response::new(CreateMultipartUploadOutput {
@@ -303,7 +305,7 @@ impl S3 for Flat {
         };
         let mut uploads = self.0.uploads.lock();
         let upload = uploads.get_mut(&input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
-        upload.parts.insert(input.part_number, bytes);
+        upload.parts.insert(input.part_number, (bytes, SystemTime::now()));
         Ok(S3Response::new(output))
     }
 
@@ -331,7 +333,7 @@ impl S3 for Flat {
         let mut bytes = Vec::new();
         for (i, part) in named.iter().enumerate() {
             let stored = part.part_number.and_then(|number| upload.parts.get(&number));
-            let stored = stored.ok_or_else(|| s3_error!(InvalidPart))?;
+            let (stored, _) = stored.ok_or_else(|| s3_error!(InvalidPart))?;
             let same_crc = part.checksum_crc32c.as_ref().is_none_or(|said| *said == crc32c(stored));
             if part.e_tag.as_ref() != Some(&etag(stored)) || !same_crc {
                 return Err(s3_error!(InvalidPart));
@@ -380,15 +382,40 @@ impl S3 for Flat {
     ) -> Answer<ListMultipartUploadsOutput> {
         self.known(&req.input.bucket)?;
         let uploads = self.0.uploads.lock();
-        let listed = uploads.iter().map(|(id, upload)| MultipartUpload {
+        let prefix = req.input.prefix.clone().unwrap_or_default();
+        let below = uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix));
+        let listed = below.map(|(id, upload)| MultipartUpload {
             key: Some(upload.key.clone()),
             upload_id: Some(id.clone()),
+            initiated: Some(upload.at.into()),
             ..Default::default()
         });
         Ok(S3Response::new(ListMultipartUploadsOutput {
             bucket: Some(req.input.bucket),
+            prefix: req.input.prefix,
             is_truncated: Some(false),
             uploads: Some(listed.collect()),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
+        self.known(&req.input.bucket)?;
+        let uploads = self.0.uploads.lock();
+        let upload = uploads.get(&req.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let parts = upload.parts.iter().map(|(number, (bytes, at))| Part {
+            part_number: Some(*number),
+            size: Some(bytes.len() as i64),
+            last_modified: Some((*at).into()),
+            e_tag: Some(etag(bytes)),
+            ..Default::default()
+        });
+        Ok(S3Response::new(ListPartsOutput {
+            bucket: Some(req.input.bucket),
+            key: Some(req.input.key),
+            upload_id: Some(req.input.upload_id),
+            is_truncated: Some(false),
+            parts: Some(parts.collect()),
             ..Default::default()
         }))
     }

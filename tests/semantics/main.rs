@@ -1,6 +1,7 @@
 //! Every promise of `docs/semantics.md`, each as a test with its name.
 
 mod common;
+mod damage;
 mod every;
 mod exists;
 mod maintain;
@@ -9,10 +10,12 @@ mod read;
 mod resume;
 mod retry;
 mod source;
+mod status;
 mod writer;
 
 /// The files that hold a test for each sentence, and nothing else that is a test.
 const FILES: &[&str] = &[
+    include_str!("damage.rs"),
     include_str!("every.rs"),
     include_str!("exists.rs"),
     include_str!("maintain.rs"),
@@ -22,6 +25,7 @@ const FILES: &[&str] = &[
     include_str!("resume.rs"),
     include_str!("retry.rs"),
     include_str!("source.rs"),
+    include_str!("status.rs"),
     include_str!("writer.rs"),
 ];
 

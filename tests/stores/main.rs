@@ -1,4 +1,4 @@
-//! The store `s3://` with real servers: what every store promises, and load.
+//! The store `s3://` with real servers: what every store promises, load, and what the wire does.
 //!
 //! Not among the tests that `cargo test` runs by itself (`test = false` in Cargo.toml), since it takes the servers
 //! of scripts/test-servers.sh: `make test-stores` runs it. Without them it fails; it never skips.
@@ -12,3 +12,4 @@ mod resume;
 mod servers;
 #[path = "../s3_support/sparse.rs"]
 mod sparse;
+mod wire;

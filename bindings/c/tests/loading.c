@@ -1,6 +1,7 @@
 /* The table, two copies of the library in one process, and dlclose. Not linked with the library: it is loaded.
  * argv: the library, a copy of it under another name. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -75,6 +76,42 @@ static void two_copies_live_in_one_process(void) {
   a->driver_free(driver);
 }
 
+struct copy_at_work {
+  const seglift_api *api;
+  const char *key;
+};
+
+static void *work_with_a_copy(void *arg) {
+  const struct copy_at_work *copy_at_work = arg;
+  int i, rounds = getenv("SEGLIFT_TEST_SLOW") != NULL ? 3 : 30;
+  for (i = 0; i < rounds; i++) use(copy_at_work->api, copy_at_work->key);
+  return NULL;
+}
+
+static void copies_that_are_used_at_once_know_nothing_of_each_other(void) {
+  void *first, *second;
+  struct copy_at_work a = {load(path, &first), "a"}, b = {load(copy, &second), "b"};
+  seglift_driver *driver = NULL;
+  seglift_engine *engine = NULL;
+  seglift_bytes *text = NULL;
+  pthread_t threads[4];
+  int i;
+  CHECK(a.api != NULL && b.api != NULL);
+  if (a.api == NULL || b.api == NULL) return;
+  for (i = 0; i < 4; i++) CHECK(pthread_create(&threads[i], NULL, work_with_a_copy, i % 2 == 0 ? &a : &b) == 0);
+  /* An engine of one comes and goes meanwhile, and its file is closed. */
+  CHECK(a.api->engine_open(NULL, &engine, NULL) == SEGLIFT_OK);
+  CHECK(a.api->open(engine, "memory:", NULL, &driver, NULL) == SEGLIFT_OK);
+  CHECK(a.api->driver_close(driver, 30000, NULL) == SEGLIFT_OK);
+  a.api->driver_free(driver);
+  CHECK(a.api->engine_free(engine, NULL) == SEGLIFT_OK);
+  for (i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+  CHECK(dlclose(first) == 0);
+  use(b.api, "later");
+  CHECK(b.api->status(NULL, &text, NULL) == SEGLIFT_OK && b.api->bytes_len(text) > 0);
+  b.api->bytes_free(text);
+}
+
 static void dlclose_with_operations_in_flight_is_harmless(void) {
   void *library;
   const seglift_api *api = load(path, &library);
@@ -104,6 +141,7 @@ int main(int argc, char **argv) {
   RUN(one_dlopen_and_one_dlsym_give_every_function);
   RUN(another_major_has_no_table);
   RUN(two_copies_live_in_one_process);
+  RUN(copies_that_are_used_at_once_know_nothing_of_each_other);
   RUN(dlclose_with_operations_in_flight_is_harmless);
   DONE();
 }

@@ -18,7 +18,7 @@ use seglift::{
     store::{self, Entry, OpenOptions},
 };
 use serde_json::{Value, json};
-use std::{collections::HashMap, env, time::Duration};
+use std::{collections::HashMap, env, rc::Rc, time::Duration};
 
 /// Keys of one page of a listing, and of one batch of deletes: what S3 takes in one request.
 pub const PAGE: usize = 1000;
@@ -33,7 +33,7 @@ pub struct App {
     /// Results.
     pub out: Output,
     /// Everything else.
-    pub talk: Talk,
+    pub talk: Rc<Talk>,
     /// Ctrl-C.
     pub interrupt: Interrupt,
     engine: Option<Engine>,
@@ -49,7 +49,7 @@ impl App {
         Ok(App {
             config: Config::new(),
             out: Output::new(common.json)?,
-            talk: Talk::new(common.quiet),
+            talk: Rc::new(Talk::new(common.quiet)),
             interrupt,
             engine: None,
             drivers: HashMap::new(),
@@ -148,7 +148,8 @@ impl App {
         self.talk.error(&error);
         if self.out.json {
             let object = joined(about, json!({"error": failure::to_json(&error)}));
-            self.out.result(|| object, String::new)?;
+            let out = &mut self.out;
+            self.talk.aside(|| out.result(|| object, String::new))?;
         }
         Ok(())
     }
@@ -206,6 +207,9 @@ impl App {
         for driver in self.drivers.values() {
             // Nothing that was confirmed depends on it.
             let _ = driver.close(CLOSE);
+        }
+        if let Some(engine) = &self.engine {
+            engine.close_status_socket();
         }
         self.tally.status()
     }

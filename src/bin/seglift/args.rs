@@ -15,7 +15,8 @@ Exit status:
   1    an error that none of the others names, or several things failed in different ways
   2    the command line, a setting or a key is wrong
   3    not found: no such object, attachment or offset
-  4    corrupt: the bytes do not match their checksums, or are no seglift object
+  4    corrupt: the bytes do not match their checksums, or are no seglift object; cat --salvage
+       wrote what is good, and that is not all
   5    the key, or the file to write, exists with other content
   6    the outcome is unknown; repeat the command with the same --key to settle it
   7    busy, throttled, unavailable or timed out; try again later
@@ -87,6 +88,8 @@ pub enum Command {
     Sweep(Sweep),
     /// Check that a store can do what a broker needs, with the remedy where it cannot
     Doctor(Doctor),
+    /// Show what a running host's tiered storage does: queued, running, success, error
+    Status(Status),
     /// Show every setting, its value and where it came from
     Config(Config),
     /// Print the completions of a shell
@@ -187,6 +190,15 @@ pub struct Cat {
     /// This attachment instead of the segment
     #[arg(long, value_name = "NAME", group = "part")]
     pub attachment: Option<String>,
+    /// Of a damaged segment write every block that is provably still good, and say what is missing; status 4 then
+    #[arg(long, group = "part")]
+    pub salvage: bool,
+    /// With --salvage: zeros in the place of what is missing, so that offsets stay
+    #[arg(long, requires = "salvage")]
+    pub fill: bool,
+    /// With --salvage: also what can be decoded and no checksum vouches for; it may be wrong
+    #[arg(long, requires = "salvage")]
+    pub unchecked: bool,
 }
 
 /// `seglift get`
@@ -237,6 +249,12 @@ pub struct Verify {
     /// Take the addresses as folders and verify everything in them
     #[arg(long, short)]
     pub recursive: bool,
+    /// Read so many bytes each second at most, such as 50MiB; 0 is no limit
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "0", hide_default_value = true)]
+    pub rate: u64,
+    /// Keep in this file how far a folder was verified, and go on behind that the next time; it is removed at the end
+    #[arg(long, value_name = "FILE", requires = "recursive", value_hint = ValueHint::FilePath)]
+    pub state: Option<PathBuf>,
 }
 
 /// `seglift rm`
@@ -318,6 +336,20 @@ pub enum For {
     Admin,
 }
 
+/// `seglift status`
+#[derive(Args, Debug)]
+pub struct Status {
+    /// The host's status socket [default: the setting status.socket, SEGLIFT_STATUS_SOCKET]
+    #[arg(value_name = "SOCKET", value_hint = ValueHint::AnyPath)]
+    pub socket: Option<PathBuf>,
+    /// Wait until nothing but reads is queued or running; fails if something failed meanwhile
+    #[arg(long, short)]
+    pub wait: bool,
+    /// Give up after this time, such as 10m [default: never]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub deadline: Option<Duration>,
+}
+
 /// `seglift config`
 #[derive(Args, Debug)]
 pub struct Config {
@@ -327,6 +359,11 @@ pub struct Config {
     /// Only what is not at its default
     #[arg(long)]
     pub changed: bool,
+}
+
+/// A size such as 50MiB, or plain bytes.
+fn size(text: &str) -> Result<u64, String> {
+    seglift::config::parse_size(text)
 }
 
 /// `NAME=VALUE`; the value may hold more equals signs and may be empty.

@@ -30,8 +30,11 @@ mod output;
 mod reap;
 mod restore;
 mod rm;
+mod salvage;
+mod scrub;
 mod span;
 mod stat;
+mod status;
 mod sweep;
 mod talk;
 mod verify;
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Reap(args) => reap::run(&mut app, args),
         Command::Sweep(args) => sweep::run(&mut app, args),
         Command::Doctor(args) => doctor::run(&mut app, args),
+        Command::Status(args) => status::run(&mut app, args),
         Command::Config(args) => config::run(&mut app, args),
         Command::Completions { shell } => generate::completions(&mut app, *shell),
         Command::Man { dir } => generate::man(&mut app, dir.as_deref()),

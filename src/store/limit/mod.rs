@@ -25,7 +25,7 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use pace::Pace;
+pub(crate) use pace::Pace;
 use std::{
     pin::Pin,
     sync::{

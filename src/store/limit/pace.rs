@@ -13,7 +13,7 @@ use std::{
 const BURST: Duration = Duration::from_millis(100);
 
 /// A rate, and when its next byte may go.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rate: NonZeroU64,
     free: Mutex<Instant>,
 }

@@ -223,6 +223,8 @@ mod tests {
             upload.put_part(0, 0, Arc::new(Text("content"))).await.unwrap();
             (upload.commit().await, upload.commit().await)
         });
+        // What a dropped upload removes, it removes on the runtime's threads.
+        drop(runtime);
         let left = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         (first, second, left.collect())
     }

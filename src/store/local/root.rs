@@ -92,6 +92,10 @@ impl Root {
                 ));
             }
         };
+        if real.parent().is_none() {
+            // By a link, or by `..`; its URI could not be opened again, and receipts carry that.
+            return Err(Self::unusable(path, "it is /, where everything else lies", "name a folder below /"));
+        }
         match rustix::fs::open(&real, FOLDER, Mode::empty()) {
             Ok(fd) => Ok(Root { fd, path: real, calls, pieces: Pieces::default() }),
             Err(Errno::NOTDIR) => Err(Self::unusable(path, "it is not a folder", "name a folder")),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     error::Result,
-    store::{Arrived, Unfinished, UploadMark, UploadPage, key::TEMPORARY},
+    store::{Arrived, Unfinished, UploadMark, UploadPage, doctor::PROBE, key::TEMPORARY},
 };
 use rustix::{
     fd::OwnedFd,
@@ -36,7 +36,7 @@ pub(super) fn now(root: &Arc<Root>) -> Result<i64> {
     }
 }
 
-/// A page of the temporary files in the order of their names. Blocks.
+/// A page of the temporary files, and of what a killed `doctor` left, in the order of their names. Blocks.
 pub(super) fn page(root: &Root, owner: &str, after: Option<&UploadMark>, max: usize) -> Result<UploadPage> {
     let failed = |e| error(e, "list the folder", root.path());
     let after = after.map_or("", |mark| mark.name.as_str());
@@ -45,7 +45,7 @@ pub(super) fn page(root: &Root, owner: &str, after: Option<&UploadMark>, max: us
     for entry in Dir::read_from(root.last(&[])).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let Ok(name) = entry.file_name().to_str() else { continue };
-        if name.starts_with(TEMPORARY) && name > after {
+        if (name.starts_with(TEMPORARY) || is_probe(name)) && name > after {
             smallest.push(name.to_owned());
             if smallest.len() > max {
                 smallest.pop();
@@ -72,6 +72,11 @@ pub(super) fn page(root: &Root, owner: &str, after: Option<&UploadMark>, max: us
     }
     let next = more.then(|| UploadMark { name: last, id: String::new(), of_all: false });
     Ok(UploadPage { uploads, next })
+}
+
+/// Whether this is a file that a killed examination (`doctor`) left: of no owner, and nothing that a sweep could judge.
+fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
 }
 
 /// How much of an upload has come; none where it is gone. Blocks.

@@ -5,6 +5,7 @@
 
 use super::{
     credentials::{CredentialSource, Provided},
+    hidden::Hidden,
     http,
     options::{Env, S3Options, Sse, Style},
     place::{self, Place},
@@ -126,9 +127,23 @@ impl Connection {
         Ok(credentials.provided())
     }
 
-    /// The error of an answer. One about the credentials says who gave them and when they end. Where they have run
+    /// What must not be shown of what others say.
+    pub fn hidden(&self) -> Hidden {
+        let given = &self.options.credentials;
+        let hidden = Hidden::default().and_encryption(&self.sse).and_proxy(&self.options.proxy);
+        let hidden = given.fixed.iter().fold(hidden, |hidden, (key, _)| hidden.and(key.reveal()));
+        let hidden = given.session_token.iter().fold(hidden, |hidden, token| hidden.and(token.reveal()));
+        let held = self.open.get().and_then(|open| open.credentials.as_ref()?.held());
+        match held {
+            Some(held) => hidden.and(held.access_key_id()).and(held.session_token().unwrap_or_default()),
+            None => hidden,
+        }
+    }
+
+    /// The error of an answer, without what must not be shown. One about the credentials says who gave them and when they end. Where they have run
     /// out, new ones are asked for before the next request, which may then do what this one could not.
     pub fn heard(&self, error: Error) -> Error {
+        let error = self.hidden().from_error(error);
         let ran_out =
             matches!(error.service_code(), "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired");
         let error = match self.provided() {

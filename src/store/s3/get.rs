@@ -142,9 +142,10 @@ impl S3Store {
         let odd = |why: String| errors::odd_answer(Action::Get, &self.at(Some(key)), why);
         let len = output.content_length().and_then(|len| u64::try_from(len).ok());
         let (object_len, sent) = match output.content_range() {
-            Some(text) => {
-                content_range(text).ok_or_else(|| odd(format!("has the Content-Range {text:?}")))?
-            }
+            Some(text) => content_range(text).ok_or_else(|| {
+                let told = self.connection.hidden().from_text(text);
+                odd(format!("has the Content-Range {told:?}"))
+            })?,
             None if status == 206 => return Err(odd("is a part and does not say which".into())),
             None => match len {
                 Some(len) => (len, 0..len),

@@ -90,6 +90,9 @@ impl Proxy {
 #[derive(Debug, Default)]
 pub struct HttpClients {
     clients: Mutex<HashMap<Way, Arc<Shared>>>,
+    /// Answers in the place of the network.
+    #[cfg(feature = "testing")]
+    pub(super) canned: Option<super::canned::Canned>,
 }
 
 /// What makes two clients different: a file of certificates, and a proxy.
@@ -113,6 +116,8 @@ impl HttpClients {
                 proxy: config,
                 trust: OnceCell::new(),
                 routes: Mutex::default(),
+                #[cfg(feature = "testing")]
+                canned: self.canned.clone(),
             })
         });
         Ok(Client(shared.clone()))
@@ -146,6 +151,8 @@ struct Shared {
     proxy: ProxyConfig,
     trust: OnceCell<TlsContext>,
     routes: Mutex<HashMap<Timeouts, SharedHttpConnector>>,
+    #[cfg(feature = "testing")]
+    canned: Option<super::canned::Canned>,
 }
 
 impl fmt::Debug for Shared {
@@ -173,6 +180,10 @@ impl Shared {
 
 impl HttpClient for Client {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        #[cfg(feature = "testing")]
+        if let Some(canned) = &self.0.canned {
+            return SharedHttpConnector::new(canned.clone());
+        }
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
         let mut routes = self.0.routes.lock();
         let route = routes.entry(timeouts).or_insert_with(|| {

@@ -12,6 +12,8 @@
 
 mod attributes;
 mod body;
+#[cfg(feature = "testing")]
+mod canned;
 mod connection;
 mod credentials;
 mod delete;
@@ -19,6 +21,7 @@ mod doctor;
 mod errors;
 mod exchange;
 mod get;
+mod hidden;
 mod http;
 mod list;
 mod options;
@@ -30,6 +33,8 @@ mod upload;
 mod uploads;
 mod xml;
 
+#[cfg(feature = "testing")]
+pub use canned::CannedAnswer;
 pub use credentials::Provided;
 pub use http::HttpClients;
 pub use options::{CredentialOptions, Env, Probe, Proxy, Role, S3Options, Sse, Style, complete_uri};

@@ -24,6 +24,11 @@ const MAX_PREFIX: usize = 1024 - MAX_KEY;
 /// again, followed by a UUID. No listing shows them.
 pub(super) const PROBE: &str = ".seglift-probe-";
 
+/// Whether this is the name of such an object, below the store's prefix.
+pub(super) fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+}
+
 /// What a URI says beside bucket and prefix; it wins over the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
@@ -82,7 +87,7 @@ impl Place {
     /// name it (others put objects into buckets, too), and where it is a probe of ours.
     pub fn key_of(&self, object_key: &str) -> Option<Key> {
         let rest = object_key.strip_prefix(&self.prefix)?;
-        if rest.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok()) {
+        if is_probe(rest) {
             return None;
         }
         Key::new(rest).ok()

@@ -32,6 +32,7 @@ use futures_util::{StreamExt, stream};
 use std::{
     future::ready,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -101,6 +102,10 @@ pub(super) fn shared(
     KNOWN.of(name, |_| OnceCell::new())
 }
 
+/// How often the removal of a sample is tried, and the pauses in between. Nobody retries here but this: the store's
+/// retries are around whole operations. An offload waits for it, so it is short.
+const REMOVALS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::ZERO];
+
 /// A few bytes that are an object of their own.
 struct Sample(Bytes);
 
@@ -164,10 +169,19 @@ impl S3Store {
         let mut versions = Vec::new();
         let tried = self.try_sample(&key, &info, integrity, condition, &mut versions).await;
         for version in &versions {
-            // What cannot be removed is small and hidden; the credentials may not allow it.
-            let _ = self.remove(&key, version.as_deref()).await;
+            self.remove_sample(&key, version.as_deref()).await;
         }
         tried
+    }
+
+    /// Removes a sample, unless that fails: it is small and no listing shows it, and the credentials may not allow more.
+    async fn remove_sample(&self, key: &Key, version: Option<&str>) {
+        for pause in REMOVALS {
+            match self.remove(key, version).await {
+                Err(e) if e.retryable() => tokio::time::sleep(pause).await,
+                _ => return,
+            }
+        }
     }
 
     /// Notes in `versions` what it leaves behind.

@@ -18,7 +18,7 @@ use super::{
     exchange::Exchange,
 };
 use crate::{
-    error::{Error, Result},
+    error::{Code, Error, Result},
     store::{Body, Commit, Key, UploadInfo},
 };
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
@@ -55,6 +55,8 @@ impl Failed {
             | (_, "SlowDown" | "SlowDownWrite" | "RequestLimitExceeded" | "RequestTimeout") => {
                 Commit::NotDone(error)
             }
+            // Who has no room has stored nothing. (MinIO and versitygw say so with 507, RFC 4918, 11.5.)
+            _ if error.code() == Code::NoSpace => Commit::NotDone(error),
             // 408 may be a proxy that waited for an answer.
             (300..=407 | 409..=499, _) => Commit::NotDone(error),
             _ => Commit::Unknown(error),
@@ -219,12 +221,12 @@ impl S3Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Code;
 
     #[test]
     fn only_what_the_store_cannot_have_done_is_not_done() {
         let fate = |status, code: &str, drained| {
-            let error = Error::new(Code::Unavailable, "e").with_service(status, code, "", "");
+            let kind = if status == 507 { Code::NoSpace } else { Code::Unavailable };
+            let error = Error::new(kind, "e").with_service(status, code, "", "");
             match (Failed { error, drained }).fate() {
                 Commit::Exists => "exists",
                 Commit::NotDone(_) => "not done",
@@ -251,6 +253,7 @@ mod tests {
             (503, "SlowDown", "not done", "not done"),
             (503, "ServiceUnavailable", "not done", "unknown"),
             (504, "", "not done", "unknown"),
+            (507, "InsufficientStorage", "not done", "not done"),
         ] {
             assert_eq!(fate(status, code, false), partly, "{status} {code}, part of it sent");
             assert_eq!(fate(status, code, true), whole, "{status} {code}, all of it sent");

@@ -3,6 +3,9 @@
 //! Invariant: nothing is shown that does not lie below the store's prefix and could be ours, and a list that is cut
 //! short is an error.
 //!
+//! A process that is killed while it asks what the store can do ([`probe`](super::probe)) leaves an object, which no
+//! listing shows. It is shown here, as an upload without an id: nobody else would ever remove it.
+//!
 //! Whose an upload is S3 shows to nobody: its metadata can be read only once it is an object.
 //!
 //! Trade-off: MinIO lists uploads only of the whole bucket or of one full key, and answers with nothing where a prefix
@@ -14,12 +17,12 @@ use super::{
     errors::{self, Action},
     exchange::Exchange,
     get::micros,
-    place::PROBE,
+    place::{PROBE, is_probe},
 };
 use crate::{
     clock::{Clock, SystemClock},
-    error::{Error, Result},
-    store::{Arrived, Unfinished, UploadMark, UploadPage},
+    error::{Code, Error, Result},
+    store::{Arrived, Key, Unfinished, UploadMark, UploadPage},
 };
 use aws_sdk_s3::{
     config::{
@@ -78,7 +81,7 @@ impl S3Store {
 
     /// See [`ObjectStore::uploads`](crate::store::ObjectStore::uploads).
     pub(super) async fn list_uploads(&self, after: Option<&UploadMark>, max: usize) -> Result<UploadPage> {
-        let page = match self.upload_page(after, max, after.is_some_and(|mark| mark.of_all)).await {
+        let mut page = match self.upload_page(after, max, after.is_some_and(|mark| mark.of_all)).await {
             // versitygw knows no upload of the marked key any more, others perhaps none that was ended. Behind the key
             // it goes on; what else there is of it, the next reap finds.
             Err(e) if e.http_status() == 400 && after.is_some_and(|mark| !mark.id.is_empty()) => {
@@ -90,9 +93,40 @@ impl S3Store {
         };
         let prefix_may_be_ignored = !self.place.prefix.is_empty() && !self.connection.is_amazon();
         if after.is_none() && page.uploads.is_empty() && page.next.is_none() && prefix_may_be_ignored {
-            return self.upload_page(None, max, true).await;
+            page = self.upload_page(None, max, true).await?;
+        }
+        // The first page has the probes, too. Those that it has no room for, the next reap meets.
+        let room = max.min(MAX_PAGE).saturating_sub(page.uploads.len());
+        if after.is_none() && room > 0 {
+            page.uploads.extend(self.probes(room).await?);
         }
         Ok(page)
+    }
+
+    /// Objects that asked what the store can do and are still there.
+    async fn probes(&self, max: usize) -> Result<Vec<Unfinished>> {
+        let exchange = Exchange::new(false);
+        let request = self.connection.client().await?.list_objects_v2().bucket(&self.place.bucket);
+        let request = request.prefix(self.place.with_prefix(PROBE)).max_keys(max as i32);
+        let sent = request.customize().interceptor(exchange.clone()).send();
+        let answer = self.answer(Action::List, None, &exchange, sent).await?;
+        if !exchange.well_formed() {
+            let why = "is not the whole XML of a list of objects";
+            return Err(errors::odd_answer(Action::List, &self.at(None), why));
+        }
+        let left = answer.contents().iter().filter_map(|object| {
+            let name = object.key()?.strip_prefix(&self.place.prefix)?;
+            let started_us = object.last_modified().and_then(micros)?;
+            let id = String::new();
+            is_probe(name).then(|| Unfinished {
+                name: name.to_owned(),
+                id,
+                of_owner: None,
+                alive: None,
+                started_us,
+            })
+        });
+        Ok(left.collect())
     }
 
     async fn upload_page(&self, after: Option<&UploadMark>, max: usize, of_all: bool) -> Result<UploadPage> {
@@ -122,8 +156,9 @@ impl S3Store {
     ) -> Result<UploadPage> {
         let mut page = UploadPage::default();
         for upload in answer.uploads() {
+            let id = upload.upload_id().filter(|id| !id.is_empty());
             let (Some(key), Some(id), Some(started_us)) =
-                (upload.key(), upload.upload_id(), upload.initiated().and_then(micros))
+                (upload.key(), id, upload.initiated().and_then(micros))
             else {
                 return Err(self.odd_uploads("does not say what an upload is for and when it was begun"));
             };
@@ -155,11 +190,19 @@ impl S3Store {
     /// See [`ObjectStore::arrived`](crate::store::ObjectStore::arrived).
     pub(super) async fn parts_arrived(&self, upload: &Unfinished) -> Result<Option<Arrived>> {
         let mut arrived = Arrived { newest_us: upload.started_us, bytes: 0 };
+        if upload.id.is_empty() {
+            return match self.head_object(&probe_key(upload)?).await {
+                Ok(entry) => Ok(Some(Arrived { newest_us: entry.modified_us, bytes: entry.len })),
+                Err(e) if e.code() == Code::NotFound => Ok(None),
+                Err(e) => Err(e),
+            };
+        }
         let object_key = self.place.with_prefix(&upload.name);
         let there = self.each_part(&object_key, &upload.id, |part| {
             let time_us = part.last_modified().and_then(micros).ok_or("does not say when a part came")?;
             arrived.newest_us = arrived.newest_us.max(time_us);
-            arrived.bytes += part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            let size = part.size().and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+            arrived.bytes = arrived.bytes.saturating_add(size);
             Ok(())
         });
         Ok(there.await?.then_some(arrived))
@@ -173,12 +216,13 @@ impl S3Store {
         id: &str,
         mut see: impl FnMut(&Part) -> Result<(), &'static str>,
     ) -> Result<bool> {
-        let mut after: Option<String> = None;
+        let mut after: Option<u32> = None;
         loop {
             let exchange = Exchange::new(false);
             let request = self.connection.client().await?.list_parts().bucket(&self.place.bucket);
             let request = self.attributes.on_parts(request).key(object_key).upload_id(id);
-            let request = request.set_part_number_marker(after.clone()).max_parts(MAX_PAGE as i32);
+            let marker = after.map(|number| number.to_string());
+            let request = request.set_part_number_marker(marker).max_parts(MAX_PAGE as i32);
             let sent = request.customize().interceptor(exchange.clone()).send();
             let answer = match self.answer(Action::Parts, None, &exchange, sent).await {
                 Ok(answer) => answer,
@@ -193,8 +237,9 @@ impl S3Store {
             if answer.is_truncated() != Some(true) {
                 return Ok(true);
             }
-            match answer.next_part_number_marker {
-                Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            // The number of the last part: only where it grows does the list come to an end.
+            match answer.next_part_number_marker.and_then(|marker| marker.parse().ok()) {
+                Some(next) if after.is_none_or(|after| after < next) => after = Some(next),
                 _ => return Err(odd("says that there is more and not where")),
             }
         }
@@ -202,6 +247,9 @@ impl S3Store {
 
     /// See [`ObjectStore::abort_upload`](crate::store::ObjectStore::abort_upload).
     pub(super) async fn abort_unfinished(&self, upload: &Unfinished) -> Result<bool> {
+        if upload.id.is_empty() {
+            return self.remove(&probe_key(upload)?, None).await.map(|()| true);
+        }
         let exchange = Exchange::new(false);
         let request = self.connection.client().await?.abort_multipart_upload().bucket(&self.place.bucket);
         let request = request.key(self.place.with_prefix(&upload.name)).upload_id(&upload.id);
@@ -216,4 +264,13 @@ impl S3Store {
     fn odd_uploads(&self, why: &str) -> Error {
         errors::odd_answer(Action::Uploads, &self.at(None), why)
     }
+}
+
+/// The key of an upload without an id: that of a probe, never of anything else.
+fn probe_key(upload: &Unfinished) -> Result<Key> {
+    if !is_probe(&upload.name) {
+        let what = format!("an upload of {} has no id; please report this", upload.name);
+        return Err(Error::new(Code::Internal, what));
+    }
+    Key::new(&upload.name)
 }

@@ -11,6 +11,7 @@ import test_install  # noqa: F401 (each module registers its tests)
 import test_loader  # noqa: F401
 import test_log  # noqa: F401
 import test_policy  # noqa: F401
+import test_status  # noqa: F401
 import test_tier  # noqa: F401
 import test_crash  # noqa: F401
 from tap import main

@@ -103,6 +103,11 @@ impl CredentialSource {
         self.0.keeper.held().map(|held| Provided { expires: held.expires(), provider: held.provider })
     }
 
+    /// The credentials in use, if anybody was asked yet.
+    pub fn held(&self) -> Option<Credentials> {
+        self.0.keeper.held().map(|held| held.credentials)
+    }
+
     /// Asks anew before the next request: for when the store says that the credentials are no good any more.
     pub fn forget(&self) {
         self.0.keeper.forget();

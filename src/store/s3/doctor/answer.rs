@@ -101,7 +101,10 @@ impl Answer {
         };
         let asked: Result<(), Error> = asked.await;
         let error = asked.err();
-        let headers = listener.0.lock().clone();
+        let mut headers = listener.0.lock().clone();
+        for told in [&mut headers.server, &mut headers.region].into_iter().flatten() {
+            *told = store.connection.hidden().from_text(told);
+        }
         let hides = error.as_ref().is_some_and(|e| e.code() == Code::NotFoundOrDenied);
         let error = error.filter(|e| !matches!(e.code(), Code::NotFound | Code::NotFoundOrDenied));
         Answer { error, hides, headers, took: begun.elapsed() }

@@ -58,7 +58,9 @@ impl<'a> Reply<'a> {
             request_id: header(headers, "x-amz-request-id").unwrap_or_default(),
             extended_request_id: header(headers, "x-amz-id-2").unwrap_or_default(),
             retry_after: header(headers, "retry-after").and_then(|text| retry_after(text, now)),
-            region: header(headers, "x-amz-bucket-region").or_else(|| element(body, "Region")),
+            region: header(headers, "x-amz-bucket-region")
+                .filter(|text| is_plain(text))
+                .or_else(|| element(body, "Region")),
             clock_ahead: date.map(|date| date - now),
             delete_marker: header(headers, "x-amz-delete-marker") == Some("true"),
             body,
@@ -131,8 +133,12 @@ fn element<'a>(body: &'a [u8], name: &str) -> Option<&'a str> {
     let body = std::str::from_utf8(body).ok()?;
     let rest = &body[body.find(&format!("<{name}>"))? + name.len() + 2..];
     let text = &rest[..rest.find('<')?];
-    let plain = !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
-    plain.then_some(text)
+    is_plain(text).then_some(text)
+}
+
+/// Whether it can be a region's name, or another word that goes into a message as it is.
+fn is_plain(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
 }
 
 /// Seconds since 1970 of an HTTP date.
