@@ -274,17 +274,6 @@ impl Engine {
         Ok(op)
     }
 
-    /// As [`start`](Engine::start) for what lives as long as its host wants (a writer): without a deadline,
-    /// whatever the call says.
-    ///
-    /// # Errors
-    /// `FORKED`.
-    pub fn start_unbounded(&self, kind: OpKind, what: &str, call: &Call) -> Result<Op> {
-        let call = Call { deadline: None, ..call.clone() };
-        let stall = call.stall;
-        self.start(kind, what, &call, Defaults { deadline: None, stall })
-    }
-
     /// Asks an operation to stop; true if it is running.
     pub fn cancel(&self, op: u64) -> bool {
         let found = self.0.registry.find(op);
