@@ -7,8 +7,7 @@
 //! first of them is met: so that a test of all points learns of a new one.
 //!
 //! Invariant: without the feature a mark is no code at all. The marks are macros that expand to nothing there, and this
-//! file is not compiled, so neither a name nor a branch can be left; tests/crash looks for them in the shipped library
-//! all the same.
+//! file is not compiled, so neither a name nor a branch can be left; `make dist` looks for them all the same.
 //!
 //! Trade-off: who is stopped stays so, while all others go on: it is a test's task to kill the process soon, before a
 //! stall limit ends the operation.
