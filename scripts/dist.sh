@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=seglift-$version-$(rustc -vV | sed -n 's/^host: //p')
 stage=target/dist/stage
+# A library with the feature `testing` stops where its environment says so (src/pause.rs).
+if grep -q SEGLIFT_PAUSE target/dist/libseglift.* target/dist/seglift; then
+    echo "dist.sh: target/dist was built with --features testing; run make dist, which does not" >&2
+    exit 1
+fi
 rm -rf $stage
 scripts/install.sh target/dist "$PWD/$stage" "/$name"
 cp LICENSE "$stage/$name"

@@ -7,8 +7,7 @@
 //! first of them is met: so that a test of all points learns of a new one.
 //!
 //! Invariant: without the feature a mark is no code at all. The marks are macros that expand to nothing there, and this
-//! file is not compiled, so neither a name nor a branch can be left; tests/crash looks for them in the shipped library
-//! all the same.
+//! file is not compiled, so neither a name nor a branch can be left; `make dist` looks for them all the same.
 //!
 //! Trade-off: who is stopped stays so, while all others go on: it is a test's task to kill the process soon, before a
 //! stall limit ends the operation.
@@ -62,6 +61,7 @@ mod points {
             LazyLock,
             atomic::{AtomicU64, Ordering::Relaxed},
         },
+        task::Poll,
         thread,
         time::Duration,
     };
@@ -193,23 +193,17 @@ mod points {
         begun: impl Fn() -> bool,
         request: impl Future<Output = T>,
     ) -> T {
-        let sent = async {
-            // Nobody is to wake up all the time where nothing will stop.
-            if !is_asked(at) {
-                future::pending::<()>().await;
-            }
-            while !begun() {
-                tokio::time::sleep(TICK).await;
-            }
-            stop(at).await;
-            // It was not its turn.
-            future::pending::<()>().await;
-        };
-        tokio::pin!(sent, request);
+        let (mut watches, mut stopped) = (is_asked(at), false);
+        // Only to be asked again: that a request went out wakes nobody.
+        let mut tick = tokio::time::interval(TICK);
+        tokio::pin!(request);
         future::poll_fn(|cx| {
-            // First, so that a request whose answer is here already stops as well.
-            let _ = sent.as_mut().poll(cx);
-            request.as_mut().poll(cx)
+            if watches && begun() {
+                (watches, stopped) = (false, arrives(at));
+            }
+            while watches && tick.poll_tick(cx).is_ready() {}
+            // Not even an answer that is here already goes on.
+            if stopped { Poll::Pending } else { request.as_mut().poll(cx) }
         })
         .await
     }

@@ -61,6 +61,9 @@ POINTS = {
     "host.receipt": UPLOAD,
     "host.dropped": DELETE,
 }
+# The second to come to a point, where that is another moment.
+SECOND = ["part.inside", "parts.between"]
+# Steps that may end without coming to the point, and are run again then.
 MAY_END = ["reap", "sweep", "fail"]
 # Where the command is killed that keeps what it has sent; and whether the store has parts by then that need not be sent
 # again.
@@ -93,7 +96,7 @@ def wait_for(condition, what):
 class Folder:
     """A store in a folder, looked at as files."""
 
-    part, resolution = "1MiB", 0
+    part = "1MiB"
 
     def __init__(self, folder):
         self.path = folder / "tier"
@@ -168,7 +171,7 @@ class Case:
         """Kills the host at the point. A step that may end without coming there is run again: what is as young as the
         store's clock can tell is not garbage, and an abort that takes long goes on behind its operation."""
         marker = self.folder / f"marker-{point}"
-        own = point.startswith("host.")
+        name, own = point.split("#")[0], point.startswith("host.")
         asked = {"HOST_PAUSE": f"{point[5:]}:{marker}"} if own else {"SEGLIFT_PAUSE": f"{point}:{marker}"}
 
         def attempt():
@@ -184,9 +187,9 @@ class Case:
             wait_for(attempt, f"{point} was not reached")
         elif not attempt():
             raise Wrong(f"the host ended and did not come to {point}")
-        name = marker.read_text()
-        if name != (point[5:] if own else point) + "\n":
-            raise Wrong(f"the marker of {point} says {name!r}")
+        said = marker.read_text()
+        if said != (name[5:] if own else name) + "\n":
+            raise Wrong(f"the marker of {point} says {said!r}")
 
     def crash_on_the_wire(self, request, when, step):
         wire = self.store.wire
@@ -259,7 +262,7 @@ def recovered(case, repeats_first):
 
 
 def at_point(case, point, step, repeats_first):
-    case.prepare(POINTS[point][0])
+    case.prepare(POINTS[point.split("#")[0]][0])
     case.crash_at(point, step)
     recovered(case, repeats_first)
 
@@ -347,11 +350,11 @@ def points_of(kind):
 def cases(kind):
     """All cases of a kind of store: their sentences, and the arguments of `crashes`."""
     found = points_of(kind)
-    for point in found:
-        if point not in POINTS:
+    for point in found + [f"{name}#2" for name in SECOND]:
+        if point.split("#")[0] not in POINTS:
             yield f"{kind}: the matrix knows the point {point}", (kind, "none", False, no_case, point)
             continue
-        step = POINTS[point][1]
+        step = POINTS[point.split("#")[0]][1]
         ways = [step, f"{step}-async"] if step in ["small", "large"] else [step]
         chosen = list(product(["none", "zstd"], ways, [False, True]))
         if not FULL:
