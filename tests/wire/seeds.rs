@@ -22,15 +22,17 @@ const RATE: u64 = 120;
 #[derive(Clone, Debug)]
 struct Known(BTreeSet<Option<(u64, usize)>>);
 
-/// Runs schedules: `quick` of them, or `full` with SCALE=full, or the one that SEGLIFT_SEED names. `test` is the target
+/// Runs schedules: `quick` of them, or `full` with SCALE=full, or those that SEGLIFT_SEED names (7, 100-200). `test` is the target
 /// that runs them.
 pub fn schedules(site: &Site, test: &str, name: &str, quick: u64, full: u64) {
-    // Always the same, so that what passes today passes tomorrow; SEGLIFT_SEEDS_FROM goes on elsewhere.
-    let from =
-        env::var("SEGLIFT_SEEDS_FROM").map_or(1, |n| n.parse().expect("SEGLIFT_SEEDS_FROM is a number"));
-    let seeds: Vec<u64> = match env::var("SEGLIFT_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SEGLIFT_SEED is a number")],
-        Err(_) => (from..from + if is_full() { full } else { quick }).collect(),
+    // Always the same, so that what passes today passes tomorrow.
+    let number = |text: &str| text.parse::<u64>().expect("SEGLIFT_SEED is a number, or two of them: 100-200");
+    let seeds: Vec<u64> = match env::var("SEGLIFT_SEED").as_deref() {
+        Err(_) => (1..=if is_full() { full } else { quick }).collect(),
+        Ok(given) => match given.split_once('-') {
+            Some((from, to)) => (number(from)..=number(to)).collect(),
+            None => vec![number(given)],
+        },
     };
     let started = Instant::now();
     let faults = std::sync::atomic::AtomicUsize::new(0);

@@ -168,7 +168,7 @@ pub fn all<T: Sync>(cases: &[T], run: impl Fn(usize, &T) + Sync) {
     };
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for _ in 0..8.min(cases.len()) {
+        for _ in 0..12.min(cases.len()) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
