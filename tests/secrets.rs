@@ -31,6 +31,7 @@ use std::{
 };
 
 #[path = "s3_support/fake.rs"]
+#[allow(dead_code, reason = "this program uses a part of it")]
 mod fake;
 
 /// The secrets, each with the setting that it is planted in.
@@ -212,7 +213,7 @@ fn engine(folder: &Path) -> Engine {
 
 /// Asks for everything that a driver can do.
 fn ask_for_everything(driver: &Driver, said: &Said, origin: &str) {
-    let call = Call { deadline: Some(Duration::from_secs(2)), ..Call::default() };
+    let call = Call { deadline: Some(Duration::from_secs(1)), ..Call::default() };
     let segment = |key: &str, len: usize| {
         let bytes: Bytes = (0..len).map(|i| (i % 251) as u8).collect();
         Segment { codec: Some(Codec::None), ..Segment::new(key, Source::Bytes(bytes)) }
@@ -304,8 +305,8 @@ fn a_server_that_repeats_what_it_was_sent_gives_no_secret_away() {
             ("retry.pause.first", "1ms"),
             ("breaker.failures", "3"),
             ("breaker.time", "0s"),
-            ("s3.trailers", "true"),
-            ("s3.conditional.writes", "true"),
+            ("s3.trailers", "on"),
+            ("s3.conditional.writes", "on"),
         ] {
             config.set(key, value).unwrap();
         }
@@ -356,7 +357,7 @@ fn a_doctor_and_a_proxy_that_repeat_what_they_were_sent_give_no_secret_away() {
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut report = |finding| said.that(format!("doctor, {name}"), format!("{finding:?}"));
         let (uri, options) = (target.uri.clone(), target.options.clone());
-        let stop = async { tokio::time::sleep(Duration::from_secs(5)).await };
+        let stop = async { tokio::time::sleep(Duration::from_secs(2)).await };
         let ended = runtime.block_on(examine(&uri, &options, &question, stop, &mut report));
         said.result(&format!("doctor, {name}, end"), ended);
     }

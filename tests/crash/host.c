@@ -12,7 +12,7 @@
  * Steps: small, large (offload one segment, of one request and of several parts), small-async, large-async (the same
  * through a queue), fail (an offload that must fail after its parts were sent), delete (everything that is committed but
  * the first), reap, sweep (gives up what was begun first), recover (repeat what was begun and not committed, delete what
- * was dropped and is not gone), verify. The content of a segment follows from its seed, so that a fresh process knows every byte.
+ * was dropped and is not gone), verify, write=PATH (begins an offload that another will do: its bytes are in this file). The content of a segment follows from its seed, so that a fresh process knows every byte.
  *
  * HOST_PAUSE=receipt:/path/of/marker stops it behind the first receipt, before it is in the journal.
  */
@@ -221,6 +221,18 @@ static entry *begin_new(uint64_t length) {
   return e;
 }
 
+static void write_content(const char *path) {
+  entry *e = begin_new(LARGE);
+  uint8_t *content = malloc(e->length);
+  FILE *file = fopen(path, "wb");
+  fill(content, e->seed, 0, e->length);
+  if (file == NULL || fwrite(content, 1, e->length, file) != e->length || fclose(file) != 0) {
+    perror(path);
+    exit(1);
+  }
+  free(content);
+}
+
 /* The digest is wrong: everything is sent, and then aborted. */
 static void offload_in_vain(void) {
   entry e;
@@ -384,6 +396,8 @@ static void step(const char *name) {
     sweep();
   } else if (strcmp(name, "recover") == 0) {
     recover();
+  } else if (strncmp(name, "write=", 6) == 0) {
+    write_content(name + 6);
   } else if (strcmp(name, "verify") == 0) {
     verify();
   } else {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The crash matrix, in TAP: a C host is killed with SIGKILL at every point, on every kind of store.
 
-    run.py file | versitygw | minio...     one or more kinds of store
+    run.py [file | versitygw | minio]...     kinds of store; file, unless told
 
 A host (host.c) offloads, deletes, reaps and sweeps, and keeps a journal as a broker does. It is killed where a pause of
 the fault build holds it (src/pause.rs; a marker file shows that it is there), or while a proxy holds one of its requests
@@ -16,9 +16,9 @@ SCALE=full does each case in all its variants, and kills at random moments, too.
 sentence contains it.
 """
 
+import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -43,7 +43,7 @@ LIBRARY = Path(os.environ.get("SEGLIFT_LIB", TARGET / "release/libseglift.so")).
 SEGLIFT = TARGET / "release/seglift"
 FULL = os.environ.get("SCALE") == "full"
 # A case mostly waits: for a store that tells the time in seconds, and for processes to start.
-AT_ONCE = int(os.environ.get("AT_ONCE", "6"))
+AT_ONCE = 8
 PATIENCE = 60  # seconds; a case takes two or three on a quiet machine
 
 # What a host does where it meets a point: steps that end before, and the step that never ends.
@@ -62,6 +62,10 @@ POINTS = {
     "host.dropped": DELETE,
 }
 MAY_END = ["reap", "sweep", "fail"]
+# Where the command is killed that keeps what it has sent; and whether the store has parts by then that need not be sent
+# again.
+RESUMED = {"begin.after": False, "part.inside": False, "parts.between": True, "parts.last": True, "commit.before": True,
+           "commit.inside": False, "commit.after": False}
 REQUESTS = {
     "CreateMultipartUpload": UPLOAD,
     "UploadPart": UPLOAD,
@@ -129,7 +133,7 @@ class Bucket:
 class Case:
     """One crash, and what a fresh process finds."""
 
-    def __init__(self, kind, codec, through_wire=False):
+    def __init__(self, kind, codec, through_wire):
         self.folder = Path(tempfile.mkdtemp(prefix="seglift-crash-"))
         self.codec, self.journal, self.runs = codec, self.folder / "journal", 0
         self.store = Folder(self.folder) if kind == "file" else Bucket(kind, through_wire)
@@ -254,18 +258,41 @@ def recovered(case, repeats_first):
     case.run("verify")
 
 
-def at_point(kind, codec, point, step, repeats_first):
-    case = Case(kind, codec)
+def at_point(case, point, step, repeats_first):
     case.prepare(POINTS[point][0])
     case.crash_at(point, step)
     recovered(case, repeats_first)
-    return case
 
 
-def on_the_wire(kind, codec, request, when, repeats_first):
+def resumed(case, point, has_parts, reaps_first):
+    """`seglift offload --resume`, and the same command again: over what it left, or after a reap has removed that."""
+    case.run("small")
+    source, key = case.folder / "source", f"t/{100 * (case.runs + 1)}/segment"
+    case.run(f"write={source}")
+    words = ["offload", source, "--to", case.store.uri, "--key", key, "--codec", case.codec, "--resume", "--json"]
+    words += ["--set", f"upload.part.size={case.store.part}", "--set", "owner=crash"]
+    marker = case.folder / f"marker-{point}"
+    environment = {**clean_environment(), **case.store.environment, "SEGLIFT_PAUSE": f"{point}:{marker}"}
+    with open(case.folder / "stderr", "ab") as errors:
+        process = subprocess.Popen([SEGLIFT, *words], env=environment, stdout=subprocess.DEVNULL, stderr=errors)
+    wait_for(lambda: marker.exists() or process.poll() is not None, f"{point} was not reached")
+    if process.returncode is not None:
+        raise Wrong(f"the command ended with {process.returncode} before {point}: {case.words()}")
+    case.kill(process)
+    case.run("verify")
+    if reaps_first:
+        case.clean()
+    again = json.loads(case.command(*words))
+    if has_parts and not reaps_first and again["resumed_bytes"] == 0:
+        raise Wrong(f"nothing was resumed: {again}")
+    if list(case.folder.glob("*.seglift-resume")):
+        raise Wrong("the resume file is still there")
+    recovered(case, True)
+
+
+def on_the_wire(case, request, when, repeats_first):
     """`when`: "answer" (it never comes), "request" (the store gets it as soon as the host is dead), "late" (after all has
     been repeated and cleaned up: nothing may change by it that cannot be cleaned up again)."""
-    case = Case(kind, codec, through_wire=True)
     before, step = REQUESTS[request]
     case.prepare(before)
     case.crash_on_the_wire(request, "answer" if when == "answer" else "request", step)
@@ -275,17 +302,15 @@ def on_the_wire(kind, codec, request, when, repeats_first):
     if when == "late":
         case.store.wire.release()
         recovered(case, repeats_first)
-    return case
 
 
-def at_random(kind, seed, kills):
+def at_random(case, seed, kills):
     """Many hosts in one journal, each killed at some moment."""
     numbers = random.Random(seed)
-    case = Case(kind, numbers.choice(["none", "zstd"]))
+    names = ["small", "large", "small-async", "large-async", "fail", "delete", "reap", "sweep", "recover"]
     case.run("small")
     for _ in range(kills):
-        steps = [numbers.choice(["small", "large", "small-async", "large-async", "fail", "delete", "reap", "sweep", "recover"])
-                 for _ in range(4)]
+        steps = [numbers.choice(names) for _ in range(4)]
         process = case.host(*steps)
         try:
             process.wait(timeout=numbers.random() * 1.5)
@@ -295,12 +320,21 @@ def at_random(kind, seed, kills):
             raise Wrong(f"seed {seed}: the host ends {steps} with {process.returncode}: {case.words()}")
         case.run("verify")
     recovered(case, numbers.random() < 0.5)
-    return case
+
+
+def crashes(kind, codec, wired, work, *arguments):
+    """One case from its beginning to its end; what fails leaves its folder to be looked at."""
+    case = Case(kind, codec, wired)
+    try:
+        work(case, *arguments)
+    except Exception as wrong:
+        raise Wrong(f"{wrong}\nits journal and what the host said are in {case.folder}") from None
+    case.end()
 
 
 def points_of(kind):
     """What the fault build says that it has, and the host's own."""
-    case = Case("file", "none")
+    case = Case("file", "none", False)
     listed = case.folder / "points"
     if case.host("small", environment={"SEGLIFT_PAUSE": f"list:{listed}"}).wait() != 0:
         raise Wrong(case.words())
@@ -311,10 +345,11 @@ def points_of(kind):
 
 
 def cases(kind):
-    """All cases of a kind of store: their sentences, functions and arguments."""
-    for point in points_of(kind):
+    """All cases of a kind of store: their sentences, and the arguments of `crashes`."""
+    found = points_of(kind)
+    for point in found:
         if point not in POINTS:
-            yield f"{kind}: the matrix knows the point {point}", no_case, (point,)
+            yield f"{kind}: the matrix knows the point {point}", (kind, "none", False, no_case, point)
             continue
         step = POINTS[point][1]
         ways = [step, f"{step}-async"] if step in ["small", "large"] else [step]
@@ -325,20 +360,31 @@ def cases(kind):
             chosen = [("none", ways[drawn % len(ways)], bool(drawn & 2)), ("zstd", ways[-1 - drawn % len(ways)], not drawn & 2)]
         for codec, way, first in chosen:
             order = "repeated and cleaned up" if first else "cleaned up and repeated"
-            yield f"{kind}, {codec}: killed at {point} of {way}, {order}", at_point, (kind, codec, point, way, first)
+            yield f"{kind}, {codec}: killed at {point} of {way}, {order}", (kind, codec, False, at_point, point, way, first)
+    for point, has_parts in RESUMED.items():
+        if point not in found:
+            continue
+        drawn = zlib.crc32(f"{kind} {point} resumed".encode())
+        chosen = [("none", bool(drawn & 1)), ("zstd", not drawn & 1)]
+        for codec, reaps in list(product(["none", "zstd"], [False, True])) if FULL else chosen:
+            how = "reaped and repeated" if reaps else "resumed"
+            sentence = f"{kind}, {codec}: seglift offload --resume killed at {point}, {how}"
+            yield sentence, (kind, codec, False, resumed, point, has_parts, reaps)
     for request, when in product(REQUESTS if kind != "file" else [], ["answer", "request", "late"]):
         drawn = zlib.crc32(f"{kind} {request} {when}".encode())
         for codec in ["none", "zstd"] if FULL else [["none", "zstd"][drawn & 1]]:
             what = {"answer": "without its answer", "request": "and then it arrives", "late": "and it arrives after the repetition"}
             sentence = f"{kind}, {codec}: killed with {request} sent, {what[when]}"
-            yield sentence, on_the_wire, (kind, codec, request, when, when == "late" or bool(drawn & 2))
+            first = when == "late" or bool(drawn & 2)
+            yield sentence, (kind, codec, True, on_the_wire, request, when, first)
     for _ in range(20 if FULL else 1):
         seed = random.randrange(1 << 30)
         kills = 30 if FULL else 4
-        yield f"{kind}: killed {kills} times at random moments, seed {seed}", at_random, (kind, seed, kills)
+        sentence = f"{kind}: killed {kills} times at random moments, seed {seed}"
+        yield sentence, (kind, ["none", "zstd"][seed & 1], False, at_random, seed, kills)
 
 
-def no_case(point):
+def no_case(_case, point):
     raise Wrong(f"src/pause.rs has the point {point}, and POINTS here does not say how to come to it")
 
 
@@ -354,7 +400,7 @@ def build_host(folder):
 def register(sentence, future):
     @tap.test(sentence)
     def _(_folder):
-        future.result().end()
+        future.result()
 
 
 def main(kinds):
@@ -362,10 +408,10 @@ def main(kinds):
     with tempfile.TemporaryDirectory(prefix="seglift-crash-host-") as folder, ThreadPoolExecutor(AT_ONCE) as pool:
         HOST = build_host(Path(folder))
         sys.argv[1:] = []
-        for kind in kinds:
-            for sentence, function, arguments in cases(kind):
+        for kind in kinds or ["file"]:
+            for sentence, arguments in cases(kind):
                 if os.environ.get("CRASH_ONLY", "") in sentence:
-                    register(sentence, pool.submit(function, *arguments))
+                    register(sentence, pool.submit(crashes, *arguments))
         return tap.main()
 
 

@@ -117,6 +117,11 @@ pub fn content(number: u64, len: usize) -> Bytes {
     POOL.slice(at..at + len)
 }
 
+/// Whether the long tests are wanted.
+pub fn is_full() -> bool {
+    std::env::var("SCALE").is_ok_and(|scale| scale == "full")
+}
+
 /// An operation that kept its deadline, or a panic that says it did not.
 pub fn timed<T>(what: &str, deadline: Duration, work: impl FnOnce(&Call) -> T) -> T {
     let started = Instant::now();
