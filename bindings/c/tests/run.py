@@ -94,7 +94,7 @@ def run_program(name, build):
     slow = dict(os.environ, SEGLIFT_TEST_SLOW="1", RUST_BACKTRACE="0")
     # A child leaks on purpose: frees of what it inherited only forget.
     # So does one whose free panics on purpose.
-    leaks = ["--leak-check=no"] if name in ("forks", "panics") else []
+    leaks = ["--leak-check=no"] if name in ("forks", "load", "panics") else []
     status, output = run([*VALGRIND, *leaks, *command], env=slow)
     report(status == 0, f"{name}: valgrind finds nothing", f"exit status {status}\n{output}")
 
