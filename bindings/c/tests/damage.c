@@ -75,8 +75,11 @@ static void damaged_blocks_are_named_and_everything_else_can_be_read(void) {
   seglift_verify_report report = seglift_verify_report_init();
   seglift_call past_caches = seglift_call_init();
   unsigned char *bytes = noise(LEN, 7), *back = malloc(LEN);
+  seglift_segment segment = bytes_segment("k", bytes, LEN);
   size_t n = 0;
-  put(driver, "k", bytes, LEN);
+  /* So that block n stands at n times the block size. */
+  segment.codec = SEGLIFT_CODEC_NONE;
+  OK(seglift_offload_segment(driver, &segment, NULL, NULL, &err));
   damage_at("k", BLOCK + 5);
   damage_at("k", 2 * BLOCK);
   ENDS(SEGLIFT_CORRUPT, seglift_verify_damage(driver, &ref, NULL, &report, &damage, &err));
