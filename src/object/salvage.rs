@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn a_block_says_how_long_it_is_and_what_it_holds() {
         let (mut stored, mut decompressor) = (Vec::new(), Decompressor::new().unwrap());
-        let raw: Vec<u8> = (0..4096u32).map(|n| (n * n >> 3) as u8).collect();
+        let raw: Vec<u8> = (0..4096u32).map(|n| ((n * n) >> 3) as u8).collect();
         Compressor::new(1).unwrap().compress_block(&raw, &mut stored).unwrap();
         let len = stored.len();
         stored.extend([9; 40]);

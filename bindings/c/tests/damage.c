@@ -74,9 +74,12 @@ static void damaged_blocks_are_named_and_everything_else_can_be_read(void) {
   seglift_damage_entry entry = seglift_damage_entry_init();
   seglift_verify_report report = seglift_verify_report_init();
   seglift_call past_caches = seglift_call_init();
-  unsigned char *bytes = noise(LEN, 7), *got = malloc(LEN);
+  unsigned char *bytes = noise(LEN, 7), *back = malloc(LEN);
+  seglift_segment segment = bytes_segment("k", bytes, LEN);
   size_t n = 0;
-  put(driver, "k", bytes, LEN);
+  /* So that block n stands at n times the block size. */
+  segment.codec = SEGLIFT_CODEC_NONE;
+  OK(seglift_offload_segment(driver, &segment, NULL, NULL, &err));
   damage_at("k", BLOCK + 5);
   damage_at("k", 2 * BLOCK);
   ENDS(SEGLIFT_CORRUPT, seglift_verify_damage(driver, &ref, NULL, &report, &damage, &err));
@@ -87,14 +90,14 @@ static void damaged_blocks_are_named_and_everything_else_can_be_read(void) {
   CHECK(entry.position == BLOCK && entry.stored_bytes == 2 * BLOCK);
   CHECK(strcmp(entry.attachment, "") == 0 && seglift_error_code(entry.error) == SEGLIFT_CORRUPT);
   past_caches.flags = SEGLIFT_CALL_NO_CACHE;
-  OK(seglift_read_range(driver, &ref, 0, got, (size_t)entry.offset, &past_caches, &n, &err));
-  CHECK(n == entry.offset && memcmp(got, bytes, n) == 0);
-  OK(seglift_read_range(driver, &ref, entry.offset + entry.bytes, got, LEN, &past_caches, &n, &err));
-  CHECK(n == LEN - 3 * BLOCK && memcmp(got, bytes + 3 * BLOCK, n) == 0);
-  ENDS(SEGLIFT_CORRUPT, seglift_read_range(driver, &ref, entry.offset, got, 1, &past_caches, &n, &err));
+  OK(seglift_read_range(driver, &ref, 0, back, (size_t)entry.offset, &past_caches, &n, &err));
+  CHECK(n == entry.offset && memcmp(back, bytes, n) == 0);
+  OK(seglift_read_range(driver, &ref, entry.offset + entry.bytes, back, LEN, &past_caches, &n, &err));
+  CHECK(n == LEN - 3 * BLOCK && memcmp(back, bytes + 3 * BLOCK, n) == 0);
+  ENDS(SEGLIFT_CORRUPT, seglift_read_range(driver, &ref, entry.offset, back, 1, &past_caches, &n, &err));
   seglift_damage_free(damage);
   free(bytes);
-  free(got);
+  free(back);
   end_place(driver, engine, "k");
 }
 

@@ -15,8 +15,7 @@ Exit status:
   1    an error that none of the others names, or several things failed in different ways
   2    the command line, a setting or a key is wrong
   3    not found: no such object, attachment or offset
-  4    corrupt: the bytes do not match their checksums, or are no seglift object; cat --salvage
-       wrote what is good, and that is not all
+  4    corrupt: the bytes do not match their checksums, or cat --salvage could not save them all
   5    the key, or the file to write, exists with other content
   6    the outcome is unknown; repeat the command with the same --key to settle it
   7    busy, throttled, unavailable or timed out; try again later

@@ -7,7 +7,7 @@
 
 use super::{
     room::Room,
-    walk::{Seen, Walk},
+    walk::{Found, Seen, Walk},
     window::Window,
 };
 use crate::{
@@ -30,7 +30,7 @@ pub(super) const INDEX_WINDOW: u64 = 64 << 10;
 /// Bytes that are fetched to try something: a block or a few.
 const A_FEW: u64 = 512 << 10;
 /// Places that look like an index frame, at most. Random bytes have one in 4 GiB.
-const MOST_PLACES: usize = 64;
+const MOST_PLACES: usize = 16;
 /// Blocks that a shape is tried on: the first ones may be damaged.
 const TRIED: usize = 8;
 
@@ -197,8 +197,7 @@ async fn places(op: &Op, data: &mut Window) -> Result<Vec<Place>> {
         places.push(Place {
             frame: start..end,
             entries: start + 8..end.min(object_len),
-            // A length that is damaged itself ends nowhere in particular.
-            whole: tail || end == object_len,
+            whole: end <= object_len,
             tail,
             hint: salvage::shape_in_tail(behind),
         });
@@ -216,13 +215,23 @@ async fn proves(context: &Context, op: &Op, key: &Key, plan: &Arc<Plan>, room: &
     let mut left = TRIED;
     while left > 0 {
         match walk.step(op).await? {
-            Seen::Block(found) if found.proven => return Ok(true),
+            Seen::Block(found) if found.proven && tells(plan, &found) => return Ok(true),
             Seen::Room(need) => room.grow(op, &mut walk, need).await?,
             Seen::End => return Ok(false),
             Seen::Block(_) | Seen::Lost(_) => left -= 1,
         }
     }
     Ok(false)
+}
+
+/// Whether a proven block also proves the block size. Where blocks stand does not depend on it with zstd, and the last one
+/// is shorter.
+fn tells(plan: &Plan, found: &Found) -> bool {
+    plan.shape.is_none_or(|shape| {
+        (shape.mode, shape.codec) != (Mode::Bytes, Codec::Zstd)
+            || found.number == 0
+            || found.raw.len() == shape.block_size as usize
+    })
 }
 
 /// Whether the first block of `plan` decodes.
