@@ -38,8 +38,7 @@ pub fn schedules(site: &Site, test: &str, name: &str, quick: u64, full: u64) {
     let faults = std::sync::atomic::AtomicUsize::new(0);
     all(&seeds, |_, &seed| {
         let again = format!(
-            "{name}, seed {seed}; again: SEGLIFT_SEED={seed} cargo test --release --features testing --test {test} {}",
-            if test == "wire" { "a_schedule" } else { "wire::a_schedule" }
+            "{name}, seed {seed}; again: SEGLIFT_SEED={seed} cargo test --release --features testing --test {test} a_schedule"
         );
         let hit = schedule(site, seed, &again);
         faults.fetch_add(hit, std::sync::atomic::Ordering::Relaxed);

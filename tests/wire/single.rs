@@ -325,3 +325,15 @@ pub fn a_condition_that_is_lost_on_the_way_overwrites_nothing(site: &Site, name:
     }
     site.is_empty_after_reap();
 }
+
+/// The object that asks what a store can do is nobody's segment: what becomes of it says nothing of the key.
+pub fn a_probe_that_arrives_twice_says_nothing_of_the_key(site: &Site, name: &str) {
+    let behind = site.behind("probe", "put=1:twice", &[]);
+    let call = Call { deadline: Some(LONG), ..Call::default() };
+    let receipt = offload(&behind.driver, "k", &content(1, SMALL), Codec::None, &call);
+    let receipt = receipt.unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert!(!receipt.existed && receipt.atomic_create, "{name}: {receipt:?}");
+    assert_eq!(behind.proxy.faults(), 1, "{name}: it did not happen");
+    behind.driver.delete(&["k".into()], &call).unwrap().remove(0).unwrap();
+    site.is_empty_after_reap();
+}
