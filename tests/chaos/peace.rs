@@ -45,15 +45,15 @@ impl World {
         let (mut there, mut gone) = (0, 0);
         for (key, content, must) in &entries {
             match must {
-                Must::BeThere(receipt) => {
+                Must::Hold(receipt) => {
                     self.holds(&driver, key, content, Some(&receipt.token)).unwrap();
                     there += 1;
                 }
-                Must::BeRightIfThere => match self.holds(&driver, key, content, None) {
+                Must::HoldOrLack => match self.holds(&driver, key, content, None) {
                     Ok(()) => {}
                     Err(e) => assert_eq!(e.code(), Code::NotFound, "{key}: {e}"),
                 },
-                Must::BeGone => {
+                Must::Lack => {
                     let found = self.holds(&driver, key, content, None).map_err(|e| e.code());
                     assert_eq!(found, Err(Code::NotFound), "{key} was not committed, or it was deleted");
                     gone += 1;
