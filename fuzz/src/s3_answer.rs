@@ -180,9 +180,11 @@ async fn check(store: &S3Store, request: u8, body: &[u8]) {
             let Some(upload) = told(store.begin(&key, &info).await) else { return };
             let part = told(upload.put_part(0, 0, content).await);
             if request == 7 || part.is_some() {
+                // Behind a commit there is no abort.
                 committed(upload.commit().await);
+            } else {
+                told(upload.abort().await);
             }
-            told(upload.abort().await);
         }
         9 => {
             let Some(page) = told(store.uploads("o", None, 10).await) else { return };

@@ -99,7 +99,7 @@ impl Op {
         Op(Arc::new(Shared {
             id,
             kind,
-            what: what.into(),
+            what: shown(what),
             call: call.clone(),
             started,
             patience: Patience::new(deadline, or.stall.map(|default| call.stall.unwrap_or(default))),
@@ -523,4 +523,16 @@ impl fmt::Debug for Op {
 
 fn millis(d: Duration) -> u64 {
     u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What an operation is about, for messages, logs and status. A host may have given anything for a key: a control character
+/// would split a line of a log or end a C string, and no valid key is longer.
+fn shown(what: &str) -> Box<str> {
+    const LONGEST: usize = 1000;
+    if what.len() <= LONGEST && !what.chars().any(char::is_control) {
+        return what.into();
+    }
+    let escaped =
+        what.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] });
+    escaped.take(LONGEST / 4).collect::<String>().into()
 }
