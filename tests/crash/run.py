@@ -232,15 +232,18 @@ class Case:
         live = self.folder / "live"
         live.write_text("".join(f"{key}\n" for key in self.live()))
 
+        said = []
+
         def is_clean():
-            self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners")
-            self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete")
+            reaped = self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners", "--json")
+            swept = self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete", "--json")
             if self.store.everything() == self.live():
                 return True
+            said[:] = [reaped, swept]
             time.sleep(0.3)  # until the store's clock, which tells seconds, has gone on
             return False
 
-        wait_for(is_clean, lambda: f"reap and sweep leave {self.store.everything()}, the journal names {self.live()}")
+        wait_for(is_clean, lambda: f"reap and sweep leave {self.store.everything()}, the journal names {self.live()}; they say {said}")
         listed = self.command("ls", self.store.uri, "").split()
         if listed != self.live():
             raise Wrong(f"seglift ls shows {listed}, the journal names {self.live()}")
