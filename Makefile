@@ -21,6 +21,19 @@ SUITE += test-rust:8
 SUITE += test-c:4
 SUITE += test-stores:6
 
+# ---- what `make test-long` runs: the same at full size, and what is too long for every day
+LONG :=
+LONG += test-scripts:1
+LONG += lint:6
+LONG += test-rust:120
+LONG += test-c:10
+LONG += test-stores:60
+LONG += test-address:60
+LONG += test-thread:90
+LONG += test-soak:5
+LONG += test-fuzz:15
+LONG += test-portable:15
+
 RUN_TOOLS  = cc rust
 TEST_TOOLS = make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
 
@@ -45,7 +58,7 @@ test-c: lib-testing minibroker
 	@status=0; for runner in $(wildcard $(C_RUNNERS)); do CC='$(CC)' python3 $$runner || status=1; done; exit $$status
 
 # Runners that report in TAP; a pattern that matches nothing is a folder that has no tests yet.
-C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py tests/crash/run.py
+C_RUNNERS = bindings/c/tests/run.py bindings/c/examples/tests/run.py tests/crash/run.py tests/disk/run.py
 
 ## test-stores: everything again on s3://, with versitygw and MinIO as the stores
 # Their tests are not among cargo's own (test = false in Cargo.toml): they need servers, which the
@@ -63,9 +76,39 @@ STORE_TESTS = stores
 test-scripts:
 	@scripts/test/scripts-test.sh
 
-## test-long: all tests at their full sizes (hours)
+## test-long: all tests at their full sizes, sanitizers, a soak, fuzzing, other platforms (hours)
 test-long:
-	@$(MAKE) --no-print-directory test SCALE=full
+	@scripts/check-tools.sh $(TEST_TOOLS) || { echo "0 passed, 1 failed"; exit 1; }
+	@SCALE=full MAKE='$(MAKE)' scripts/run-suite.sh $(LONG)
+
+## test-address: Rust and C tests under the address and leak sanitizers (nightly)
+test-address:
+	@scripts/sanitize.sh address
+
+## test-thread: Rust tests under the thread sanitizer (nightly)
+test-thread:
+	@scripts/sanitize.sh thread
+
+## test-portable: the oldest compiler and the other platforms accept the code
+test-portable:
+	@scripts/portable.sh
+
+# Two minutes each of what runs for hours by hand.
+test-soak:
+	@$(MAKE) --no-print-directory soak MINUTES=2 && echo 1..1 && echo "ok 1 - two minutes of soak"
+
+test-fuzz:
+	@$(MAKE) --no-print-directory fuzz MINUTES=10 && echo 1..1 && echo "ok 1 - ten minutes of fuzzing"
+
+## soak: a broker under load on a store that fails and dies, for MINUTES (2), with a picture in target/soak
+soak: minibroker
+	@scripts/test-servers.sh
+	@$(CARGO) build --release --locked $(FEATURES) --lib --bins --example fault_proxy --test layers
+	@python3 tests/soak/run.py
+
+## fuzz: look for new ways to break the parsers, with libFuzzer: MINUTES=10 for all targets, or TARGET=
+fuzz:
+	@scripts/fuzz.sh $(or $(MINUTES),10) $(TARGET)
 
 ## lint: formatting, clippy, licenses and sources of the dependencies
 lint:
@@ -125,5 +168,6 @@ lib-testing:
 print-test-tools:
 	@echo $(TEST_TOOLS)
 
-.PHONY: run test bench test-rust test-c test-stores test-scripts test-long lint bless install dist clean help \
+.PHONY: run test bench test-rust test-c test-stores test-scripts test-long test-address test-thread test-portable \
+	test-soak test-fuzz soak fuzz lint bless install dist clean help \
 	minibroker lib-testing print-test-tools

@@ -237,6 +237,20 @@
 #define SEGLIFT_REAP_ALL_OWNERS 2
 /** seglift_sweep_options.flags: delete. Without it a sweep only reports. */
 #define SEGLIFT_SWEEP_DELETE 1
+/** The tail, without which nothing is found. `seglift cat --salvage` may still save blocks. */
+#define SEGLIFT_PART_TAIL 1
+/** A page of the block index: its blocks cannot be found, and may be sound themselves. */
+#define SEGLIFT_PART_INDEX 2
+/** Blocks. */
+#define SEGLIFT_PART_BLOCK 3
+/** An attachment. */
+#define SEGLIFT_PART_ATTACHMENT 4
+/** The header of a frame between the parts. Reading does without; stock zstd does not. */
+#define SEGLIFT_PART_FRAME 5
+/** The zstd seek table. Reading does without; tools of the seekable format do not. */
+#define SEGLIFT_PART_SEEK_TABLE 6
+/** Every block is sound, and together they are not what was written. */
+#define SEGLIFT_PART_CONTENT 7
 
 /**
  * Bytes that the library made: a range of a segment, an attachment, a document. Immutable.
@@ -266,6 +280,14 @@ typedef struct seglift_cleanup seglift_cleanup;
  * Threads: one at a time. A child process may go on using it. Since 1.0.
  */
 typedef struct seglift_config seglift_config;
+
+/**
+ * Where a segment is damaged: blocks and pages first, in the order of the segment, then what else there is. What no entry
+ * names was read and is sound. Of a ruined segment that has more than 10,000 stretches the last one names what is sound
+ * in between, too.
+ * Ownership: yours, until seglift_damage_free. Threads: any number at once, read only. Since 1.0.
+ */
+typedef struct seglift_damage seglift_damage;
 
 /**
  * A connection of an engine to one store: cheap, a broker may open hundreds.
@@ -418,6 +440,12 @@ typedef struct seglift_segment {
   uint32_t reserved1;
   /** The digest. */
   uint64_t expected_digest;
+  /**
+   * PATH, FD: the path of a small file that lets another offload go on with this one, or NULL. It is written before the
+   * first part is sent, removed when the offload is settled, and yours to keep meanwhile. An offload that fails then
+   * keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md.
+   */
+  const char *resume;
 } seglift_segment;
 
 /** How a call shall run. Every function that may do I/O takes one; NULL = all defaults. Since 1.0. */
@@ -466,6 +494,11 @@ typedef struct seglift_receipt {
   uint8_t token[SEGLIFT_TOKEN_MAX];
   /** Zero. */
   uint32_t reserved0;
+  /**
+   * Bytes of parts that the store had from an earlier attempt and that were not sent again; 0 without
+   * seglift_segment.resume.
+   */
+  uint64_t resumed_bytes;
 } seglift_receipt;
 
 /** Which segment to read. Since 1.0. */
@@ -846,6 +879,34 @@ typedef struct seglift_sweep_options {
   uint32_t reserved0;
 } seglift_sweep_options;
 
+/** A stretch of an object that is not as it was written. Since 1.0. */
+typedef struct seglift_damage_entry {
+  /** You: sizeof(seglift_damage_entry). The library: how many bytes it wrote. */
+  size_t size;
+  /** SEGLIFT_PART_*. */
+  uint32_t part;
+  /** 1 if records cannot be read for it: first_id and last_id mean something then. */
+  uint32_t has_records;
+  /** Where it stands in the object. */
+  uint64_t position;
+  /** How many bytes it has there; 0 where that is not known. */
+  uint64_t stored_bytes;
+  /** Which bytes of the segment cannot be read for it: where they begin. */
+  uint64_t offset;
+  /** How many; 0 if none. */
+  uint64_t bytes;
+  /** How many blocks that is. */
+  uint64_t blocks;
+  /** Which records cannot be read for it: first id. */
+  uint64_t first_id;
+  /** Last id. Ids may have gaps. */
+  uint64_t last_id;
+  /** The name of the attachment, else "". Valid as long as the damage. */
+  const char *attachment;
+  /** What is wrong; of several neighbours with the first. It belongs to the damage: do not free it. */
+  const struct seglift_error *error;
+} seglift_damage_entry;
+
 /**
  * The functions of this header as a table: one member for each, without seglift_ in front (delete_ has a line behind it,
  * because delete is a word of C++). A member lies within size, or the library is older than the header.
@@ -1210,6 +1271,18 @@ typedef struct seglift_api {
                                       void *user_data,
                                       seglift_op *op,
                                       struct seglift_error **err);
+  seglift_code (*verify_damage)(struct seglift_driver *driver,
+                                const struct seglift_ref *segment,
+                                const struct seglift_call *call,
+                                struct seglift_verify_report *report,
+                                struct seglift_damage **damage,
+                                struct seglift_error **err);
+  size_t (*damage_len)(const struct seglift_damage *damage);
+  seglift_code (*damage_get)(const struct seglift_damage *damage,
+                             size_t i,
+                             struct seglift_damage_entry *entry,
+                             struct seglift_error **err);
+  void (*damage_free)(struct seglift_damage *damage);
 } seglift_api;
 
 #ifdef __cplusplus
@@ -2110,6 +2183,32 @@ seglift_code seglift_sweep_finish_submit(struct seglift_sweep *sweep,
                                          seglift_op *op,
                                          struct seglift_error **err);
 
+/* ---- Verify: where the damage is ---- */
+
+/**
+ * seglift_verify that also says where the damage is. report may be NULL.
+ * Ownership: *damage is yours, until seglift_damage_free; it is there with OK, and then empty, and with CORRUPT, but NULL
+ * with any other error. Errors: those of seglift_verify. Threads: any; blocks. Since 1.0.
+ */
+seglift_code seglift_verify_damage(struct seglift_driver *driver,
+                                   const struct seglift_ref *segment,
+                                   const struct seglift_call *call,
+                                   struct seglift_verify_report *report,
+                                   struct seglift_damage **damage,
+                                   struct seglift_error **err);
+
+/** How many entries there are. Threads: any. Since 1.0. */
+size_t seglift_damage_len(const struct seglift_damage *damage);
+
+/** The i-th entry. Errors: OUT_OF_RANGE. Threads: any. Since 1.0. */
+seglift_code seglift_damage_get(const struct seglift_damage *damage,
+                                size_t i,
+                                struct seglift_damage_entry *entry,
+                                struct seglift_error **err);
+
+/** Frees a damage and its errors. NULL is fine. Since 1.0. */
+void seglift_damage_free(struct seglift_damage *damage);
+
 /* ---- The table, for dlopen ---- */
 
 /**
@@ -2154,6 +2253,7 @@ SEGLIFT_INIT_(seglift_policy)
 SEGLIFT_INIT_(seglift_segment_state)
 SEGLIFT_INIT_(seglift_reap_options)
 SEGLIFT_INIT_(seglift_cleanup_entry)
+SEGLIFT_INIT_(seglift_damage_entry)
 SEGLIFT_INIT_(seglift_sweep_options)
 #undef SEGLIFT_INIT_
 

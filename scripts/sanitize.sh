@@ -49,8 +49,12 @@ fi
 
 export RUSTFLAGS="$flags -Cforce-frame-pointers=yes"
 export CARGO_INCREMENTAL=0
+# Everything takes three to twenty times as long; what a sanitizer looks for shows in the small sizes as well.
+export SCALE=quick
+export SEGLIFT_OPERATIONS=${SEGLIFT_OPERATIONS:-3000}
 # The paths are absolute: tests run in folders of their own.
-export ASAN_OPTIONS="detect_stack_use_after_return=1"
+# A test asks for more memory than there is and wants an error, not the end.
+export ASAN_OPTIONS="detect_stack_use_after_return=1:allocator_may_return_null=1"
 export LSAN_OPTIONS="suppressions=$PWD/scripts/sanitize/leaks.supp:print_suppressions=0"
 export TSAN_OPTIONS="suppressions=$PWD/scripts/sanitize/races.supp:print_suppressions=0:halt_on_error=1"
 

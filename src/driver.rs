@@ -340,7 +340,7 @@ operation! {
 mod cleanup;
 mod open;
 
-pub use cleanup::{Scrub, Sweep};
+pub use cleanup::{Salvage, Scrub, Sweep};
 pub use open::Target;
 
 use open::warn_of_lost_settings;

@@ -32,6 +32,7 @@ const CHAPTERS: &[(&str, &str)] = &[
     ("seglift_plan", "Policy"),
     ("seglift_reap", "Clean-up: abandoned uploads"),
     ("seglift_sweep_begin", "Clean-up: objects that nobody refers to"),
+    ("seglift_verify_damage", "Verify: where the damage is"),
     ("seglift_get_api", "The table, for dlopen"),
 ];
 
@@ -70,6 +71,7 @@ const FILES: &[&str] = &[
     "policy",
     "cleanup",
     "sweep",
+    "damage",
     "api",
     "table",
 ];

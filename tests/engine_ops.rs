@@ -103,8 +103,6 @@ fn the_callers_limits_go_before_the_settings() {
     let call = Call { deadline: Some(Duration::MAX), ..Call::default() };
     let op = engine.start(OpKind::Read, "k", &call, defaults).unwrap();
     assert_eq!((op.deadline(), op.remaining()), (None, Duration::MAX), "beyond the clock is no limit");
-    let op = engine.start_unbounded(OpKind::Writer, "k", &call).unwrap();
-    assert_eq!(op.deadline(), None);
 }
 
 #[test]

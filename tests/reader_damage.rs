@@ -12,7 +12,7 @@ use seglift::{
     Code,
     codec::Codec,
     engine::{Call, Engine, EngineOptions},
-    reader::{Reader, SegmentRef, Shared},
+    reader::{Part, Reader, SegmentRef, Shared},
     store::{GetRange, MemoryStore, fingerprint},
 };
 use std::sync::Arc;
@@ -107,6 +107,38 @@ fn a_flipped_bit_anywhere_gives_the_right_bytes_or_a_typed_error() {
                     assert!(typed, "{name}: a flip at {at} gave {e:?}");
                     assert!(e.code() != Code::NotFound, "{name}: damage at {at} is not absence");
                 }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_flipped_bit_escapes_a_verification_and_what_it_calls_good_can_be_read() {
+    let engine =
+        Engine::new(EngineOptions { threads: 2, cache_size: 0, ..EngineOptions::default() }).unwrap();
+    let world = World::on(engine, Tape::new(Arc::new(MemoryStore::private())), options());
+    for (name, recipe) in kinds() {
+        let (object, tail) = recipe.build();
+        let by_key = |key: &str| SegmentRef { key: key.to_owned(), token: None };
+        world.put_bytes(name, object.clone());
+        let whole = world.read(&by_key(name), 0, tail.segment_len() as usize + 1).unwrap();
+        let data = tail.data_len() as usize;
+        for at in (0..data).step_by(101).chain(data..object.len()) {
+            let key = format!("{name}-{at}");
+            let mut damaged = object.clone();
+            damaged[at] ^= 1 << (at % 8);
+            world.put_bytes(&key, damaged);
+            let r = by_key(&key);
+            let verified = world.run(&Call::default(), |reader, op| reader.verify(op, r.clone()));
+            let report = verified.unwrap_or_else(|e| panic!("{key}: {e}"));
+            let [damage] = &report.damage[..] else { panic!("{key}: {:?}", report.damage) };
+            assert!(report.first_error.is_some(), "{key}");
+            if damage.part != Part::Tail {
+                assert!(damage.stored.contains(&(at as u64)), "{key}: {damage:?}");
+            }
+            for good in report.good_bytes() {
+                let bytes = world.read(&r, good.start, (good.end - good.start) as usize).unwrap();
+                assert!(bytes == whole[good.start as usize..good.end as usize], "{key}: {good:?}");
             }
         }
     }

@@ -383,3 +383,47 @@ fn a_service_that_cannot_be_reached_ends_a_resume_and_changes_nothing() {
         15 << 20
     );
 }
+
+#[test]
+fn where_there_is_no_crc32c_the_md5_of_a_part_is_compared() {
+    let fake = Fake::start(Manners { hides_checksums: true, shows_md5: true, ..Manners::default() });
+    let dir = tempfile::tempdir().unwrap();
+    fails_at_the_fourth_part(&fake, &dir);
+    let mut changed = content(FIVE_PARTS).to_vec();
+    changed[100] ^= 1;
+    std::fs::write(dir.path().join("segment"), &changed).unwrap();
+    let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
+    assert_eq!(
+        receipt.resumed_bytes,
+        10 << 20,
+        "the changed part was taken for the same, or one that is not for changed"
+    );
+    assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == changed);
+}
+
+#[test]
+fn a_commit_of_an_earlier_attempt_that_arrives_late_is_not_taken_for_one_of_a_changed_source() {
+    for (changed, expected) in [(false, None), (true, Some(Code::AlreadyExists))] {
+        let (fake, dir) = (Fake::start(Manners::default()), tempfile::tempdir().unwrap());
+        let first = driver(&fake, &[("retry.attempts", "1")]);
+        fake.order(Kind::Commit, Reply::Lost);
+        (0..20).for_each(|_| fake.order(Kind::Get, Reply::Error(403, "AccessDenied")));
+        let deadline = Duration::from_secs(3);
+        let ended = first.offload(resumable(&dir), &Call { deadline: Some(deadline), ..Call::default() });
+        assert_eq!(ended.unwrap_err().code(), Code::OutcomeUnknown);
+        while !fake.take_back(Kind::Get) {}
+        if changed {
+            let mut other = content(FIVE_PARTS).to_vec();
+            other[100] ^= 1;
+            std::fs::write(dir.path().join("segment"), &other).unwrap();
+        }
+        // The upload is still there when its parts are listed, and committed when the first part comes.
+        let nothing = "<ListPartsResult><IsTruncated>false</IsTruncated></ListPartsResult>";
+        fake.order(Kind::Parts, Reply::Raw(200, &[], nothing));
+        let ended = driver(&fake, &[]).offload(resumable(&dir), &Call::default());
+        assert_eq!(ended.as_ref().err().map(|e| e.code()), expected, "{ended:?}");
+        assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == content(FIVE_PARTS));
+        assert_eq!(fake.counts(), (1, 0));
+        assert!(!dir.path().join("resume").exists());
+    }
+}

@@ -79,6 +79,27 @@ impl Source {
     }
 }
 
+impl Source {
+    /// The same with another spelling of the setting.
+    fn renamed(self, to: impl Fn(&str) -> String) -> Source {
+        match self {
+            Source::Default => Source::Default,
+            Source::Environment { variable } => Source::Environment { variable: to(&variable) },
+            Source::File { path, line, name } => Source::File { path, line, name: to(&name) },
+            Source::Set { name } => Source::Set { name: to(&name) },
+        }
+    }
+}
+
+/// As much of `text` as can be a setting's name: behind it may stand a value, even a secret.
+fn as_a_name(text: &str) -> String {
+    let is_within = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    match text.find(|c| !is_within(c)) {
+        Some(end) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -347,6 +368,7 @@ impl Config {
                 let (nearest, distance) = nearest(native(name));
                 // In a broker's file our prefix means us, so that a typo behind it is found.
                 if strangers == Strangers::Refuse || name.starts_with(NATIVE_PREFIX) {
+                    let (name, source) = (as_a_name(name), source.renamed(as_a_name));
                     let hint = format!("there is no setting {name} ({source}); the nearest is {nearest}");
                     return Err(Error::new(Code::InvalidConfig, hint));
                 }

@@ -293,10 +293,12 @@ fn parse_text(text: &str, min: usize, max: usize) -> Result<String, String> {
 }
 
 fn parse_item(item: &str) -> Result<String, String> {
-    match user_info(item) {
-        Some(_) => Err(NO_CREDENTIALS.into()),
-        None => parse_text(item, 1, usize::MAX),
+    // Also behind the question mark: `s3://bucket?endpoint=http://user:password@host`.
+    let mut values = item.split(['?', '&']).filter_map(|part| part.split_once('=')).map(|(_, value)| value);
+    if user_info(item).is_some() || values.any(|value| user_info(value).is_some()) {
+        return Err(NO_CREDENTIALS.into());
     }
+    parse_text(item, 1, usize::MAX)
 }
 
 /// Reads the address of a service; see [`Kind::Address`]. The error says what is wrong, without the text.

@@ -4,9 +4,10 @@ use super::{Driver, Outcome};
 use crate::{
     engine::{Call, Op, OpKind, Slot},
     error::Result,
-    maintain::{self, ReapOptions, Report, Step, SweepOptions},
+    maintain::{self, Piece, ReapOptions, Report, SalvageOptions, Step, SweepOptions},
     reader::{SegmentRef, VerifyReport},
 };
+use std::sync::Arc;
 
 operation! {
     /// Aborts uploads that were begun and never ended, and reports on each upload that it met. What was aborted before
@@ -131,5 +132,39 @@ impl Scrub {
         let started = self.driver.start(OpKind::Verify, &r.key, call);
         let started = started.map(|op| (op.clone(), self.scrub.clone().verify(op, r.clone())));
         self.driver.spawn(started, slot, |report| Outcome::Verified(Box::new(report)))
+    }
+}
+
+impl Driver {
+    /// Salvages a damaged object: its blocks in order, as far as checksums vouch for them, and the gaps between them.
+    /// Nothing is read before the first [`Salvage::next`].
+    ///
+    /// # Errors
+    /// `CLOSED`, `FORKED`.
+    pub fn salvage(&self, key: &str, options: SalvageOptions) -> Result<Salvage> {
+        self.check_open()?;
+        let salvage = maintain::Salvage::new(self.0.maintain.clone(), key, options);
+        Ok(Salvage { driver: self.clone(), salvage, key: key.into() })
+    }
+}
+
+/// A salvage through a driver, piece by piece. It holds some 5 MiB of the budget until its end. Clones are the same
+/// one; any thread may use it, one step at a time.
+#[derive(Clone)]
+pub struct Salvage {
+    driver: Driver,
+    salvage: maintain::Salvage,
+    key: Arc<str>,
+}
+
+impl Salvage {
+    /// The next piece. The first step finds out what is left: without a sound tail it reads the whole object, and
+    /// so it does where index pages are damaged. After an error the same step can be tried again.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `UNSUPPORTED_VERSION`, `BUSY` while another step runs, and what the store says.
+    pub fn next(&self, call: &Call) -> Result<Piece> {
+        let op = self.driver.start(OpKind::Verify, &self.key, call)?;
+        self.driver.0.engine.block_on(&op, self.salvage.clone().next(op.clone()))
     }
 }

@@ -48,8 +48,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -116,7 +116,7 @@ struct Inner {
     pool: Pool,
     extensions: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     stores: status::Stores,
-    socket: OnceLock<StatusSocket>,
+    socket: Mutex<Option<StatusSocket>>,
 }
 
 /// Threads, budget, registry. Clones are the same engine; any thread may use it. It ends when the last handle
@@ -150,7 +150,7 @@ impl Engine {
             pool: Pool::new(idle),
             extensions: Mutex::default(),
             stores: status::Stores::default(),
-            socket: OnceLock::new(),
+            socket: Mutex::default(),
             options,
         }));
         engine.open_socket()?;
@@ -274,17 +274,6 @@ impl Engine {
         Ok(op)
     }
 
-    /// As [`start`](Engine::start) for what lives as long as its host wants (a writer): without a deadline,
-    /// whatever the call says.
-    ///
-    /// # Errors
-    /// `FORKED`.
-    pub fn start_unbounded(&self, kind: OpKind, what: &str, call: &Call) -> Result<Op> {
-        let call = Call { deadline: None, ..call.clone() };
-        let stall = call.stall;
-        self.start(kind, what, &call, Defaults { deadline: None, stall })
-    }
-
     /// Asks an operation to stop; true if it is running.
     pub fn cancel(&self, op: u64) -> bool {
         let found = self.0.registry.find(op);
@@ -362,11 +351,9 @@ impl Drop for Inner {
             // Its threads exist in the parent only: to wait for them is to wait for ever.
             std::mem::forget(runtime);
             // So are the socket's clients, and its path.
-            std::mem::forget(self.socket.take());
+            std::mem::forget(self.socket.get_mut().take());
         } else if let Some(runtime) = runtime {
-            if let Some(socket) = self.socket.take() {
-                socket.close(|| self.status().to_json());
-            }
+            self.close_socket();
             // Waits for nobody, which also makes it right on one of its own threads, where the last
             // operation may have held the last handle.
             runtime.shutdown_background();

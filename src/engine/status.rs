@@ -64,13 +64,28 @@ impl Engine {
         let tell = move || engine.upgrade().map(|engine| engine.status().to_json());
         let socket = StatusSocket::open(path, self.handle(), tell)?;
         self.log().info("status", "the status socket is open", &[("path", &path.display())]);
-        // Nobody else has set it: the engine was made just now.
-        let _ = self.0.socket.set(socket);
+        *self.0.socket.lock() = Some(socket);
         Ok(())
+    }
+
+    /// Removes the status socket, after a last line to those who look at it: for a host that ends. The engine does so
+    /// by itself when it ends, which may be never, if something keeps it to the end of the process.
+    pub fn close_status_socket(&self) {
+        if self.check_fork().is_ok() {
+            self.0.close_socket();
+        }
     }
 }
 
 impl Inner {
+    pub(super) fn close_socket(&self) {
+        // Not under the lock, since the last line says much.
+        let socket = self.socket.lock().take();
+        if let Some(socket) = socket {
+            socket.close(|| self.status().to_json());
+        }
+    }
+
     pub(super) fn status(&self) -> Status {
         let (succeeded_total, succeeded) = self.registry.succeeded();
         let (failed_total, failed) = self.registry.failed();

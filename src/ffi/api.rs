@@ -14,6 +14,7 @@ use super::{
     cleanup::{seglift_cleanup, seglift_cleanup_entry, seglift_reap_options},
     codes::seglift_code,
     config::seglift_config,
+    damage::{seglift_damage, seglift_damage_entry},
     delete::seglift_results,
     driver::seglift_driver,
     engine::seglift_engine,
@@ -537,4 +538,20 @@ pub struct seglift_api {
         op: *mut seglift_op,
         err: *mut *mut seglift_error,
     ) -> seglift_code,
+    pub verify_damage: unsafe extern "C" fn(
+        driver: *mut seglift_driver,
+        segment: *const seglift_ref,
+        call: *const seglift_call,
+        report: *mut seglift_verify_report,
+        damage: *mut *mut seglift_damage,
+        err: *mut *mut seglift_error,
+    ) -> seglift_code,
+    pub damage_len: unsafe extern "C" fn(damage: *const seglift_damage) -> usize,
+    pub damage_get: unsafe extern "C" fn(
+        damage: *const seglift_damage,
+        i: usize,
+        entry: *mut seglift_damage_entry,
+        err: *mut *mut seglift_error,
+    ) -> seglift_code,
+    pub damage_free: unsafe extern "C" fn(damage: *mut seglift_damage),
 }

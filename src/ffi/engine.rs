@@ -81,6 +81,10 @@ pub unsafe extern "C" fn seglift_engine_free(
                 );
                 return Err(Error::new(Code::Busy, message));
             }
+            if let Ok(engine) = handle::borrow(engine.cast_const()) {
+                // What still ends in it keeps it for a moment; whoever opens the next may want the same socket.
+                engine.close_status_socket();
+            }
             drop(handle::take(engine));
             Ok(())
         })

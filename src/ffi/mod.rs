@@ -36,6 +36,7 @@ pub mod cancel;
 pub mod cleanup;
 pub mod codes;
 pub mod config;
+pub mod damage;
 pub mod delete;
 pub mod driver;
 pub mod engine;

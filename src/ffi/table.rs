@@ -19,6 +19,7 @@ use super::{
         seglift_config_describe, seglift_config_free, seglift_config_load, seglift_config_load_env,
         seglift_config_new, seglift_config_set,
     },
+    damage::{seglift_damage_free, seglift_damage_get, seglift_damage_len, seglift_verify_damage},
     delete::{
         seglift_delete, seglift_results_code, seglift_results_count, seglift_results_error,
         seglift_results_free,
@@ -175,6 +176,10 @@ static API: seglift_api = seglift_api {
     sweep_free: seglift_sweep_free,
     sweep_feed_submit: seglift_sweep_feed_submit,
     sweep_finish_submit: seglift_sweep_finish_submit,
+    verify_damage: seglift_verify_damage,
+    damage_len: seglift_damage_len,
+    damage_get: seglift_damage_get,
+    damage_free: seglift_damage_free,
 };
 
 /// The table of this library if it has the major that you were compiled against, else NULL:

@@ -12,12 +12,14 @@
 
 mod reap;
 mod report;
+mod salvage;
 mod scrub;
 mod scrub_state;
 mod sweep;
 
 pub use reap::{ReapOptions, reap};
 pub use report::{Item, Report, Tally, Verdict};
+pub use salvage::{Gap, Piece, Proof, Salvage, SalvageOptions, Salvaged, Saved};
 pub use scrub::Scrub;
 pub use scrub_state::{ScrubState, ScrubTally};
 pub use sweep::{Step, Sweep, SweepOptions};

@@ -30,6 +30,7 @@ mod metadata;
 mod page;
 mod record;
 mod resume;
+pub mod salvage;
 mod seek_table;
 mod span;
 mod tail;

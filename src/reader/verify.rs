@@ -146,7 +146,13 @@ impl Run<'_> {
     async fn pace(&self, bytes: u64) -> Result<()> {
         let len = usize::try_from(bytes).unwrap_or(usize::MAX);
         match self.how.pace.as_ref().and_then(|pace| pace.place(len, std::time::Instant::now())) {
-            Some(at) => self.op.guard(async { Ok(sleep_until(at.into()).await) }).await,
+            Some(at) => {
+                let wait = async {
+                    sleep_until(at.into()).await;
+                    Ok(())
+                };
+                self.op.guard(wait).await
+            }
             None => Ok(()),
         }
     }

@@ -455,7 +455,7 @@ impl Upload for MemoryUpload {
     }
 
     fn id(&self) -> Option<String> {
-        Some(self.number.to_string())
+        matches!(*self.unended.state.lock(), State::Open { .. }).then(|| self.number.to_string())
     }
 
     fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {

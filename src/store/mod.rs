@@ -345,7 +345,7 @@ pub trait Upload: Send + Sync {
     fn abort<'a>(&'a self) -> BoxFuture<'a, Result<()>>;
 
     /// What [`ObjectStore::resume`] finds it by, in this process or another: at most 2,048 bytes that only the store
-    /// understands. `None` where it cannot be found again.
+    /// understands. `None` where it cannot be found again, such as after a commit that failed and kept nothing.
     fn id(&self) -> Option<String> {
         None
     }

@@ -185,6 +185,8 @@ impl Commitment<'_> {
             op.stage("settle");
             let looked = op.guard_uncancelled(look(self.store, self.key)).await;
             match (looked, answer) {
+                // Its answer has told everything.
+                (Ok(Some(there)), Commit::Done) if there.id() == self.id => return Ok(Settled::Committed),
                 (Ok(Some(there)), _) => return Ok(self.taken(op, there).await?),
                 // This request did nothing and the next one would not either; an earlier one may yet.
                 (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e).into()),

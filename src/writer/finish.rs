@@ -41,6 +41,8 @@ impl Shared {
             Err(e) => e.clone(),
         };
         *self.state.lock() = State::Over(over);
+        // The commit is what is remembered, and the writer has moved the bytes.
+        op.progress(self.op.snapshot().bytes_done);
         // Ends the upload if it still runs; what it sent is aborted by it.
         self.op.cancel();
         done

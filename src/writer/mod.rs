@@ -155,6 +155,11 @@ impl Context {
             Ok(Settled::Committed) => {
                 let mut receipt = self.receipt(&target.key, &tail().await?, false);
                 receipt.resumed_bytes = target.resumed_bytes();
+                if target.resume.is_some() {
+                    // The object can be that of an earlier attempt's upload, and this one a second. The store knows, and
+                    // refuses to abort what was committed.
+                    target.abort(pending).await;
+                }
                 target.settled().await;
                 let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
                 moved.of(Form::Raw).add(receipt.segment_bytes);

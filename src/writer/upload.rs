@@ -171,7 +171,7 @@ impl Target {
     /// What was sent is certainly not committed: removes it, unless it is worth resuming.
     pub async fn end(&self, pending: Pending, ended: Ended) -> Ended {
         match &self.resume {
-            Some(resume) if resume.keeps(&ended) => drop(pending),
+            Some(resume) if resume.keeps(&ended) && is_there(&pending) => drop(pending),
             Some(_) => {
                 self.abort(pending).await;
                 self.settled().await;
@@ -260,6 +260,11 @@ impl Target {
             };
         }
     }
+}
+
+/// Whether the store still has what was sent: a commit that failed may have kept nothing.
+fn is_there(pending: &Pending) -> bool {
+    matches!(pending, Pending::Upload(upload) if upload.id().is_some())
 }
 
 fn ended() -> Error {

@@ -83,11 +83,11 @@ struct Pages {
 #[derive(Default)]
 pub struct Book(Mutex<Pages>);
 
-/// What a check of one key at the end says.
+/// What a store must do about a key in the end; whatever it holds must be right.
 pub enum Must {
-    BeThere(Receipt),
-    BeGone,
-    BeRightIfThere,
+    Hold(Receipt),
+    Lack,
+    HoldOrLack,
 }
 
 impl Book {
@@ -189,11 +189,11 @@ impl Book {
     /// What must be true in the end. `late`: a commit may have come after the deletion.
     pub fn must(&self, late: bool) -> Vec<(String, Content, Must)> {
         let verdict = |e: &Entry| match &e.receipt {
-            Some(receipt) if !e.delete_asked => Must::BeThere(receipt.clone()),
+            Some(receipt) if !e.delete_asked => Must::Hold(receipt.clone()),
             // A second attempt may have committed after the deletion of the first.
-            Some(_) if e.deleted && !e.uncertain && !late && e.attempts == 1 => Must::BeGone,
-            None if !e.uncertain => Must::BeGone,
-            _ => Must::BeRightIfThere,
+            Some(_) if e.deleted && !e.uncertain && !late && e.attempts == 1 => Must::Lack,
+            None if !e.uncertain => Must::Lack,
+            _ => Must::HoldOrLack,
         };
         self.open().entries.iter().map(|(key, e)| (key.clone(), e.content, verdict(e))).collect()
     }

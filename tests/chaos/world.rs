@@ -1,8 +1,8 @@
-//! The engine, its driver and queue of the moment, the threads that use them, and the comparison of the books.
+//! The engine, its driver and queue of the moment, and the threads that use them.
 
 use crate::{
     action::{Action, Started, attachments, same},
-    book::{Book, Content, Must, NOISE, call},
+    book::{Book, Content, NOISE, call},
     faults::{Dice, script},
 };
 use seglift::{
@@ -12,7 +12,6 @@ use seglift::{
     config::Config,
     engine::{Call, Cancel, Engine, EngineOptions, Event, Queue},
     object::{Metadata, Mode},
-    reader::SegmentRef,
     writer::{Finish, Receipt, Writer, WriterOptions},
 };
 use std::{
@@ -26,9 +25,9 @@ use std::{
 };
 
 /// Small, so that operations wait for memory and find none.
-const BUDGET: u64 = 24 << 20;
+pub const BUDGET: u64 = 24 << 20;
 /// No deadline here is longer than three seconds and two of grace; the rest is for a machine with better things to do.
-const HANGS: Duration = Duration::from_secs(60);
+pub const HANGS: Duration = Duration::from_secs(60);
 
 pub enum Place {
     Memory(String),
@@ -44,7 +43,7 @@ impl Place {
         Place::Files(tempfile::tempdir().unwrap())
     }
 
-    fn open(&self, engine: &Engine, script: &str) -> Driver {
+    pub fn open(&self, engine: &Engine, script: &str) -> Driver {
         let uri = match self {
             Place::Memory(name) => format!("memory://{name}"),
             Place::Files(dir) => format!("file://{}", dir.path().display()),
@@ -70,49 +69,49 @@ impl Place {
     }
 
     /// Whether commits may come late: on one place only, because an object may then come back.
-    fn is_late(&self) -> bool {
+    pub fn is_late(&self) -> bool {
         matches!(self, Place::Memory(_))
     }
 }
 
 /// What waits for its completion.
-enum Pending {
+pub enum Pending {
     Action { action: Action, dest: LentBuf, since: Instant },
     Commit { key: String, _writer: Writer, since: Instant },
 }
 
 /// Something that another thread may stop.
-enum Stop {
+pub enum Stop {
     Token(Cancel),
     Op(u64),
     Buffer(LentBuf),
 }
 
 pub struct World {
-    place: Place,
+    pub place: Place,
     folder: tempfile::TempDir,
-    engine: Engine,
+    pub engine: Engine,
     driver: RwLock<Driver>,
     queue: RwLock<Queue<Outcome>>,
     pollers: Mutex<Vec<thread::JoinHandle<()>>>,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     seed: u64,
 }
 
 /// What pollers need.
 #[derive(Default)]
-struct Shared {
-    book: Book,
-    pending: Mutex<HashMap<usize, Pending>>,
+pub struct Shared {
+    pub book: Book,
+    pub pending: Mutex<HashMap<usize, Pending>>,
     tickets: AtomicUsize,
-    stops: Mutex<VecDeque<Stop>>,
+    pub stops: Mutex<VecDeque<Stop>>,
     /// What the host holds of the library's memory, for a while.
-    held: Mutex<VecDeque<Outcome>>,
+    pub held: Mutex<VecDeque<Outcome>>,
     /// How often each kind ended how.
-    tally: Mutex<BTreeMap<(&'static str, String), usize>>,
+    pub tally: Mutex<BTreeMap<(&'static str, String), usize>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|failed| failed.into_inner())
 }
 
@@ -439,84 +438,6 @@ impl Shared {
         if let Some(e) = error {
             assert!(!NEVER.contains(&e.code()), "{what}: {e}");
         }
-    }
-}
-
-impl World {
-    /// Nothing is left over, and what must be there is.
-    pub fn compare(&self) {
-        let tally = lock(&self.shared.tally).clone();
-        for ((what, how), times) in &tally {
-            println!("{times:7} {what}: {how}");
-        }
-        let succeeded: Vec<_> = tally.keys().filter(|(_, how)| how == "OK").map(|(what, _)| *what).collect();
-        assert_eq!(succeeded.len(), 13, "each kind went well at times: {succeeded:?}");
-        let pending = lock(&self.shared.pending);
-        assert!(pending.is_empty(), "{} operations never ended", pending.len());
-        drop(pending);
-        lock(&self.shared.held).clear();
-        lock(&self.shared.stops).clear();
-
-        // Removals and fills that outlive their operation end by their own deadlines.
-        let engine = &self.engine;
-        let idle = || {
-            let (s, b) = (engine.status(), engine.budget().stats());
-            engine.running() == 0
-                && s.pieces_in_use == 0
-                && (b.uploads, b.reads, b.lent, b.waiting) == (0, 0, 0, 0)
-        };
-        until(idle, || format!("{:?} {:?}", engine.status(), engine.budget().stats()));
-        let budget = engine.budget().stats();
-        assert!(budget.peak <= BUDGET, "{budget:?}");
-        assert!(budget.peak > BUDGET / 4, "memory was no concern: {budget:?}");
-
-        let fresh = Engine::new(EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
-        let driver = self.place.open(&fresh, "");
-        let entries = self.shared.book.must(self.place.is_late());
-        let (mut there, mut gone) = (0, 0);
-        for (key, content, must) in &entries {
-            match must {
-                Must::BeThere(receipt) => {
-                    self.holds(&driver, key, content, Some(&receipt.token)).unwrap();
-                    there += 1;
-                }
-                Must::BeRightIfThere => match self.holds(&driver, key, content, None) {
-                    Ok(()) => {}
-                    Err(e) => assert_eq!(e.code(), Code::NotFound, "{key}: {e}"),
-                },
-                Must::BeGone => {
-                    let found = self.holds(&driver, key, content, None).map_err(|e| e.code());
-                    assert_eq!(found, Err(Code::NotFound), "{key} was not committed, or it was deleted");
-                    gone += 1;
-                }
-            }
-        }
-        println!("{} keys: {there} must be there, {gone} must not", entries.len());
-        driver.close(HANGS).unwrap();
-    }
-
-    /// The whole segment is right, read by somebody who has nothing in memory.
-    fn holds(&self, driver: &Driver, key: &str, content: &Content, token: Option<&[u8]>) -> Result<()> {
-        let of = SegmentRef { key: key.to_owned(), token: token.map(<[u8]>::to_vec) };
-        let call = Call { deadline: Some(HANGS), ..Call::default() };
-        if content.records {
-            let mut n = 0;
-            loop {
-                let batch = driver.read_records(&of, 2 * n as u64, 0, 1 << 20, &call)?;
-                for record in batch.records() {
-                    assert!(record.payload == content.record(n).payload, "record {n} of {key}");
-                    n += 1;
-                }
-                if batch.at_end() {
-                    assert_eq!(n, content.record_count(), "{key}");
-                    return Ok(());
-                }
-            }
-        }
-        let mut bytes = vec![0; content.len + 1];
-        let n = driver.read_range(&of, 0, &mut bytes, &call)?;
-        same(content, 0, content.len, &bytes[..n]);
-        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::run::Place;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "offload",
     "cat",
     "get",
@@ -13,6 +13,7 @@ const COMMANDS: [&str; 13] = [
     "reap",
     "sweep",
     "doctor",
+    "status",
     "config",
     "completions",
     "man",

@@ -18,6 +18,7 @@ mod readme;
 mod resume;
 mod rm;
 mod run;
+mod salvage;
 mod stat;
 mod status;
 mod verify;

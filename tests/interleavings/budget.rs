@@ -10,7 +10,11 @@ use crate::{
     model::Mutex,
 };
 use seglift::metrics::Metrics;
-use shuttle::{future::block_on, thread};
+use shuttle::{
+    future::block_on,
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    thread,
+};
 use std::sync::{Arc, Weak};
 
 const MIB: u64 = 1 << 20;
@@ -104,7 +108,7 @@ fn equals_are_served_in_their_order_and_the_urgent_before_them() {
 }
 
 #[test]
-fn who_stops_waiting_gives_back_what_it_was_just_granted_and_lets_others_move_up() {
+fn who_stops_waiting_gives_back_what_it_was_just_granted() {
     every_order(|| {
         let budget = budget();
         let first = reserve(&budget, Class::Read, 12, &Op::new(1, 0)).unwrap();
@@ -127,6 +131,44 @@ fn who_stops_waiting_gives_back_what_it_was_just_granted_and_lets_others_move_up
         for thread in threads {
             thread.join().unwrap();
         }
+        is_idle(&budget);
+    });
+}
+
+#[test]
+fn who_stops_waiting_lets_others_move_up() {
+    every_order(|| {
+        let budget = budget();
+        // Stays until the end: whoever wants 12 MiB waits in vain, and keeps its own kind behind it.
+        let kept = reserve(&budget, Class::Read, 6, &Op::new(1, 0)).unwrap();
+        let (stopped, over) = (Op::new(2, 0), Arc::new(AtomicBool::new(false)));
+        let waits = {
+            let (budget, op) = (budget.clone(), stopped.clone());
+            thread::spawn(move || {
+                let refused = reserve(&budget, Class::Read, 12, &op).unwrap_err();
+                assert_eq!(refused.code(), Code::Cancelled);
+            })
+        };
+        while budget.stats().waiting == 0 {
+            thread::yield_now();
+        }
+        let behind = {
+            let (budget, over) = (budget.clone(), over.clone());
+            thread::spawn(move || {
+                let held = reserve(&budget, Class::Read, 6, &Op::new(3, 0)).unwrap();
+                assert!(over.load(SeqCst), "it passed one of its own kind");
+                drop(held);
+            })
+        };
+        let stops = thread::spawn(move || {
+            over.store(true, SeqCst);
+            stopped.cancel();
+        });
+        let threads = [waits, behind, stops];
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        drop(kept);
         is_idle(&budget);
     });
 }

@@ -20,8 +20,9 @@ use tokio::{
 const DRIP: Duration = Duration::from_millis(10);
 /// What was sent must have left before a reset overtakes it.
 const LEAVE: Duration = Duration::from_millis(50);
-/// How long a request that nobody takes is left open: longer than any client waits.
-const FOREVER: Duration = Duration::from_secs(120);
+/// How long nobody takes more of a request, after which it is seen whether the client has gone: longer than the clients
+/// of these tests wait. Until then the store holds the beginning of a request, and perhaps a lock on its key.
+const HOLD: Duration = Duration::from_secs(5);
 
 /// How a connection goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,7 +125,8 @@ async fn exchange<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
                 Passed::Whole => final_head(read, answers).await?,
                 Passed::Reset => return Ok(Then::Reset),
                 Passed::Hang | Passed::Closed => {
-                    sleep(FOREVER).await;
+                    sleep(HOLD).await;
+                    client.until_closed().await;
                     return Ok(Then::Close);
                 }
             },

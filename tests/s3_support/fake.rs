@@ -4,6 +4,7 @@
 //! signature. Whatever it gets is in its log, so that a test can say what went over the wire.
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use md5::{Digest, Md5};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
@@ -101,6 +102,8 @@ pub struct Manners {
     pub ignores_encryption: bool,
     /// Shows no checksums in a list of parts.
     pub hides_checksums: bool,
+    /// Shows the MD5 of each part as its ETag in a list of parts.
+    pub shows_md5: bool,
 }
 
 #[derive(Default)]
@@ -143,6 +146,13 @@ impl Fake {
     /// What happens to the next request of this kind for which nothing else was ordered.
     pub fn order(&self, kind: Kind, reply: Reply) {
         self.state.lock().unwrap().orders.push((kind, reply));
+    }
+
+    /// Forgets one order of this kind; true when there was none left.
+    pub fn take_back(&self, kind: Kind) -> bool {
+        let orders = &mut self.state.lock().unwrap().orders;
+        let found = orders.iter().position(|(ordered, _)| *ordered == kind);
+        found.map(|found| orders.remove(found)).is_none()
     }
 
     /// All requests of a kind so far.
@@ -330,9 +340,13 @@ impl Fake {
                         }
                     };
                     let len = bytes.len();
+                    let etag = match manners.shows_md5 {
+                        true => Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+                        false => format!("{len:x}"),
+                    };
                     body += &format!(
                         "<Part><PartNumber>{number}</PartNumber>\
-                         <ETag>\"{len:x}\"</ETag><Size>{len}</Size>{crc32c}</Part>"
+                         <ETag>\"{etag}\"</ETag><Size>{len}</Size>{crc32c}</Part>"
                     );
                 }
                 let last = shown.last().map_or(0, |(number, _)| **number);

@@ -309,19 +309,6 @@ impl S3 for Flat {
         Ok(S3Response::new(output))
     }
 
-    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
-        let uploads = self.0.uploads.lock();
-        let upload = uploads.get(&req.input.upload_id).ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let parts = upload.parts.iter().map(|(number, bytes)| Part {
-            part_number: Some(*number),
-            size: Some(bytes.len() as i64),
-            e_tag: Some(etag(bytes)),
-            checksum_crc32c: Some(crc32c(bytes)),
-            ..Default::default()
-        });
-        Ok(S3Response::new(ListPartsOutput { parts: Some(parts.collect()), ..Default::default() }))
-    }
-
     async fn complete_multipart_upload(
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
@@ -408,6 +395,7 @@ impl S3 for Flat {
             size: Some(bytes.len() as i64),
             last_modified: Some((*at).into()),
             e_tag: Some(etag(bytes)),
+            checksum_crc32c: Some(crc32c(bytes)),
             ..Default::default()
         });
         Ok(S3Response::new(ListPartsOutput {

@@ -1,6 +1,7 @@
 //! Every promise of `docs/semantics.md`, each as a test with its name.
 
 mod common;
+mod damage;
 mod every;
 mod exists;
 mod maintain;
@@ -14,6 +15,7 @@ mod writer;
 
 /// The files that hold a test for each sentence, and nothing else that is a test.
 const FILES: &[&str] = &[
+    include_str!("damage.rs"),
     include_str!("every.rs"),
     include_str!("exists.rs"),
     include_str!("maintain.rs"),

@@ -182,8 +182,7 @@ fn an_offload_with_a_resume_file_keeps_what_it_has_sent_until_it_is_reaped() {
 
         host.fails_after_three_parts(&place);
         let now = ReapOptions { older_than: Duration::ZERO, dry_run: false, all_owners: false };
-        let reaped =
-            || serial(&place, "").reap(now.clone(), &Call::default()).unwrap().tally(Verdict::Removed).count;
+        let reaped = || serial(&place, "").reap(now, &Call::default()).unwrap().tally(Verdict::Removed).count;
         // It is old as soon as the store's clock has moved on.
         until(|| reaped() == 1, || "the upload is still young".into());
         place.holds_only(&[]);

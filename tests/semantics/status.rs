@@ -1,8 +1,6 @@
 //! The status, and the socket that tells it to other processes.
 
-use crate::common::{
-    MANY_PARTS, Place, at_stage, by_key, code, engine, keys, ms, noise, offload, read, until, within,
-};
+use crate::common::{MANY_PARTS, Place, by_key, code, engine, keys, ms, noise, offload, read, until, within};
 use seglift::{
     Code, Driver,
     codec::Codec,
@@ -19,6 +17,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread,
     time::Instant,
 };
 use tempfile::TempDir;
@@ -88,18 +87,14 @@ fn status(driver: &Driver) -> Value {
 fn the_status_tells_what_runs_what_succeeded_and_what_failed_and_why() {
     for place in Place::each() {
         let driver = place.open("part=3:delay-400ms&get=1:THROTTLED");
-        let running = at_stage(
-            &driver,
-            "part",
-            |driver| offload(driver, "a/b", &noise(1, MANY_PARTS), Codec::None),
-            || {
-                until(
-                    || status(&driver)["running"][0]["bytes_done"].as_u64() > Some(65_536),
-                    || "bytes".to_owned(),
-                )
-            },
-        );
-        running.unwrap();
+        let running = driver.clone();
+        let offloading = thread::spawn(move || offload(&running, "a/b", &noise(1, MANY_PARTS), Codec::None));
+        let moving = || status(&driver)["running"][0]["bytes_done"].as_u64() > Some(65_536);
+        until(moving, || format!("{}", status(&driver)));
+        let op = status(&driver)["running"][0].clone();
+        assert_eq!((op["what"].as_str(), op["queued"].as_bool()), (Some("a/b"), Some(false)));
+        assert!(op["bytes_per_s_now"].as_u64() > Some(0) && op["stage"].is_string(), "{op}");
+        offloading.join().unwrap().unwrap();
         code(read(&driver, &by_key("lost"), 0, 1));
         let found = status(&driver);
         assert_eq!(found["running"].as_array().map(Vec::len), Some(0));
@@ -320,7 +315,7 @@ fn the_status_socket_is_removed_with_its_engine_and_its_last_line_says_how_all_e
     let mut client = Client::new(&folder.socket());
     let driver = Place::memory().open_on(&engine, "put=1:delay-1500ms", &[]);
     drop(engine);
-    let offloading = std::thread::spawn(move || {
+    let offloading = thread::spawn(move || {
         let done = driver.offload(crate::common::segment("k", &noise(1, 99), Codec::None), &Call::default());
         done.unwrap();
     });

@@ -12,10 +12,10 @@ _shared = {}
 
 
 class Held:
-    """A store that runs until `end`, or until this process ends, however it ends."""
+    """A store that runs until `end`, or until this process ends, however it ends; `wrapper` is a command that runs it."""
 
-    def __init__(self, kind, tls=False):
-        command = [sys.executable, Path(__file__).with_name("serve.py"), kind] + (["--tls"] if tls else [])
+    def __init__(self, kind, tls=False, wrapper=()):
+        command = [*wrapper, sys.executable, Path(__file__).with_name("serve.py"), kind] + (["--tls"] if tls else [])
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line, f"{kind} did not start; serve.py says why"

@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "bindings/c/examples/tests"))
 
 import test_broker  # noqa: E402, F401 (each module registers its tests)
 import test_commands  # noqa: E402, F401
+import test_full  # noqa: E402, F401
 import test_kept  # noqa: E402, F401
 import test_pages  # noqa: E402, F401
 import test_strangers  # noqa: E402, F401

@@ -57,6 +57,7 @@ on_both! {
     what_cannot_be_aborted_is_reaped: single::what_cannot_be_aborted_is_reaped;
     a_condition_that_is_lost_on_the_way_overwrites_nothing:
         single::a_condition_that_is_lost_on_the_way_overwrites_nothing;
+    a_probe_that_arrives_twice_says_nothing_of_the_key: single::a_probe_that_arrives_twice_says_nothing_of_the_key;
     a_schedule_of_random_faults_ends_as_the_model_says:
         |site: &Site, name| seeds::schedules(site, "stores", name, 12, 300);
 }

@@ -56,6 +56,11 @@ fn a_condition_that_is_lost_on_the_way_overwrites_nothing() {
 }
 
 #[test]
+fn a_probe_that_arrives_twice_says_nothing_of_the_key() {
+    with_server(|site| single::a_probe_that_arrives_twice_says_nothing_of_the_key(site, "in-process"));
+}
+
+#[test]
 fn a_schedule_of_random_faults_ends_as_the_model_says() {
     with_server(|site| seeds::schedules(site, "wire", "in-process", 24, 600));
 }

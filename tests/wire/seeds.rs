@@ -2,7 +2,7 @@
 //!
 //! Work and faults come from one number. What fails prints it, with the command that repeats it.
 
-use super::site::{Behind, LARGE, SMALL, Site, all, content, is_typed, offload, read, timed};
+use super::site::{Behind, LARGE, SMALL, Site, all, content, is_full, is_typed, offload, read, timed};
 use seglift::{Code::*, Error, codec::Codec, engine::Call, reader::SegmentRef};
 use std::{
     collections::BTreeSet,
@@ -22,23 +22,23 @@ const RATE: u64 = 120;
 #[derive(Clone, Debug)]
 struct Known(BTreeSet<Option<(u64, usize)>>);
 
-/// Runs schedules: `quick` of them, or `full` with SCALE=full, or the one that SEGLIFT_SEED names. `test` is the target
+/// Runs schedules: `quick` of them, or `full` with SCALE=full, or those that SEGLIFT_SEED names (7, 100-200). `test` is the target
 /// that runs them.
 pub fn schedules(site: &Site, test: &str, name: &str, quick: u64, full: u64) {
-    let long = env::var("SCALE").is_ok_and(|scale| scale == "full");
-    // Always the same, so that what passes today passes tomorrow; SEGLIFT_SEEDS_FROM goes on elsewhere.
-    let from =
-        env::var("SEGLIFT_SEEDS_FROM").map_or(1, |n| n.parse().expect("SEGLIFT_SEEDS_FROM is a number"));
-    let seeds: Vec<u64> = match env::var("SEGLIFT_SEED") {
-        Ok(seed) => vec![seed.parse().expect("SEGLIFT_SEED is a number")],
-        Err(_) => (from..from + if long { full } else { quick }).collect(),
+    // Always the same, so that what passes today passes tomorrow.
+    let number = |text: &str| text.parse::<u64>().expect("SEGLIFT_SEED is a number, or two of them: 100-200");
+    let seeds: Vec<u64> = match env::var("SEGLIFT_SEED").as_deref() {
+        Err(_) => (1..=if is_full() { full } else { quick }).collect(),
+        Ok(given) => match given.split_once('-') {
+            Some((from, to)) => (number(from)..=number(to)).collect(),
+            None => vec![number(given)],
+        },
     };
     let started = Instant::now();
     let faults = std::sync::atomic::AtomicUsize::new(0);
     all(&seeds, |_, &seed| {
         let again = format!(
-            "{name}, seed {seed}; again: SEGLIFT_SEED={seed} cargo test --release --features testing --test {test} {}",
-            if test == "wire" { "a_schedule" } else { "wire::a_schedule" }
+            "{name}, seed {seed}; again: SEGLIFT_SEED={seed} cargo test --release --features testing --test {test} a_schedule"
         );
         let hit = schedule(site, seed, &again);
         faults.fetch_add(hit, std::sync::atomic::Ordering::Relaxed);

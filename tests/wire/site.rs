@@ -117,6 +117,11 @@ pub fn content(number: u64, len: usize) -> Bytes {
     POOL.slice(at..at + len)
 }
 
+/// Whether the long tests are wanted.
+pub fn is_full() -> bool {
+    std::env::var("SCALE").is_ok_and(|scale| scale == "full")
+}
+
 /// An operation that kept its deadline, or a panic that says it did not.
 pub fn timed<T>(what: &str, deadline: Duration, work: impl FnOnce(&Call) -> T) -> T {
     let started = Instant::now();
@@ -163,7 +168,7 @@ pub fn all<T: Sync>(cases: &[T], run: impl Fn(usize, &T) + Sync) {
     };
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
-        for _ in 0..8.min(cases.len()) {
+        for _ in 0..12.min(cases.len()) {
             scope.spawn(|| {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,7 @@ static const char usage[] =
     "                      copy but the open segment's; prints what is where\n"
     "  stat                the broker's state as JSON\n"
     "  metrics             seglift's metrics\n"
+    "  status              what seglift is doing, as JSON\n"
     "  roll | sync         seals the open segment | makes everything safe on the disk\n"
     "  offload-before OFFSET\n"
     "                      sends what lies before OFFSET to the tier, whatever the thresholds say\n";
@@ -376,6 +377,8 @@ int main(int argc, char **argv) {
         show(STAT);
     else if (strcmp(command, "metrics") == 0)
         show(METRICS);
+    else if (strcmp(command, "status") == 0)
+        show(STATUS);
     else if (strcmp(command, "roll") == 0)
         show(ROLL);
     else if (strcmp(command, "sync") == 0)

@@ -4,7 +4,8 @@
     bindings/c/tests/run.py [NAME...]     all, or the programs of these names
 
 Wants the library built with `cargo build --release --features testing`, or its path in SEGLIFT_LIB. Each program is
-compiled without a warning, run, and run again under valgrind. SEGLIFT_BLESS=1 writes layout.golden and symbols.golden.
+compiled without a warning, run, and run again under valgrind. With SEGLIFT_SANITIZE=address, and SEGLIFT_LIB built so,
+programs are compiled with that sanitizer instead and run once (scripts/sanitize.sh does that). SEGLIFT_BLESS=1 writes layout.golden and symbols.golden.
 """
 
 import os
@@ -17,9 +18,10 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 LIB = pathlib.Path(os.environ.get("SEGLIFT_LIB", ROOT / "target/release/libseglift.so")).resolve()
+SANITIZE = os.environ.get("SEGLIFT_SANITIZE")
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
-PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "loading", "versions", "older", "load",
-            "panics"]
+PROGRAMS = ["first_program", "misuse", "queues", "forks", "observing", "cleanup", "damage", "loading", "versions", "older",
+            "load", "panics"]
 # The header that a program is compiled with, where it is not the one of today. None of these ever changes.
 HEADERS = {"older": f"{HERE}/headers/1.0"}
 # Two shared things are alive at the end on purpose, the default engine and what `fork` made unusable, and Rust's
@@ -54,6 +56,8 @@ def run(command, **more):
 def compile_program(name, build):
     command = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-g", "-O1", *STRICT,
                f"-I{HEADERS.get(name, f'{ROOT}/include')}", f"{HERE}/{name}.c", "-o", f"{build}/{name}", "-lpthread", "-ldl"]
+    if SANITIZE:
+        command += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
     # `loading` finds the library itself; the others find it by its SONAME.
     if name != "loading":
         command += [f"-L{build}", "-lseglift", f"-Wl,-rpath,{build}"]
@@ -68,7 +72,11 @@ def run_program(name, build):
         command += [f"{build}/libseglift.so.1", f"{build}/copy.so"]
     if name == "panics":
         command += [f"{HERE}/symbols.golden"]
-    status, output = run(command)
+    more = {}
+    if SANITIZE and name == "forks":
+        # As for valgrind below.
+        more["env"] = dict(os.environ, ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
+    status, output = run(command, **more)
     tests = [line for line in output.splitlines() if line.startswith(("ok ", "not ok "))]
     details = []
     for line in output.splitlines():
@@ -80,11 +88,13 @@ def run_program(name, build):
     planned = f"1..{len(tests)}" in output.splitlines()
     report(planned and tests and status in (0, 1), f"{name} runs to its end", f"exit status {status}\n" + "\n".join(details))
 
+    if SANITIZE:
+        return
     # Panics on purpose print where they are; a backtrace under valgrind takes minutes.
     slow = dict(os.environ, SEGLIFT_TEST_SLOW="1", RUST_BACKTRACE="0")
     # A child leaks on purpose: frees of what it inherited only forget.
     # So does one whose free panics on purpose.
-    leaks = ["--leak-check=no"] if name in ("forks", "panics") else []
+    leaks = ["--leak-check=no"] if name in ("forks", "load", "panics") else []
     status, output = run([*VALGRIND, *leaks, *command], env=slow)
     report(status == 0, f"{name}: valgrind finds nothing", f"exit status {status}\n{output}")
 
@@ -166,7 +176,7 @@ def main(wanted):
             for name in ["libseglift.so", "copy.so"]:
                 shutil.copy(LIB, f"{build}/{name}")
             os.symlink("libseglift.so", f"{build}/libseglift.so.1")
-            if not wanted:
+            if not wanted and not SANITIZE:
                 check_header(build)
                 check_layout(build)
                 check_symbols()

@@ -302,7 +302,7 @@ static void where_there_is_more_room_the_library_says_how_far_it_wrote(void) {
   }
   CHECK(seglift_cleanup_len(cleanup) > 0); /* the live key that is missing */
   FILLS(seglift_cleanup_entry, cleaned, seglift_cleanup_get(cleanup, 0, &cleaned.it, &err));
-  CHECK(strcmp(cleaned.it.name, "roomy/none") == 0);
+  CHECK(strncmp(cleaned.it.name, "roomy/", 6) == 0);
   seglift_cleanup_free(cleanup);
   seglift_sweep_free(sweep);
 

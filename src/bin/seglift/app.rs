@@ -208,6 +208,9 @@ impl App {
             // Nothing that was confirmed depends on it.
             let _ = driver.close(CLOSE);
         }
+        if let Some(engine) = &self.engine {
+            engine.close_status_socket();
+        }
         self.tally.status()
     }
 }

@@ -15,7 +15,7 @@ Exit status:
   1    an error that none of the others names, or several things failed in different ways
   2    the command line, a setting or a key is wrong
   3    not found: no such object, attachment or offset
-  4    corrupt: the bytes do not match their checksums, or are no seglift object
+  4    corrupt: the bytes do not match their checksums, or cat --salvage could not save them all
   5    the key, or the file to write, exists with other content
   6    the outcome is unknown; repeat the command with the same --key to settle it
   7    busy, throttled, unavailable or timed out; try again later
@@ -189,6 +189,15 @@ pub struct Cat {
     /// This attachment instead of the segment
     #[arg(long, value_name = "NAME", group = "part")]
     pub attachment: Option<String>,
+    /// Of a damaged segment write every block that is provably still good, and say what is missing; status 4 then
+    #[arg(long, group = "part")]
+    pub salvage: bool,
+    /// With --salvage: zeros in the place of what is missing, so that offsets stay
+    #[arg(long, requires = "salvage")]
+    pub fill: bool,
+    /// With --salvage: also what can be decoded and no checksum vouches for; it may be wrong
+    #[arg(long, requires = "salvage")]
+    pub unchecked: bool,
 }
 
 /// `seglift get`

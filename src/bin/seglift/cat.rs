@@ -6,6 +6,7 @@ use crate::{
     args,
     failure::Failure,
     restore::Restore,
+    salvage,
     span::Span,
 };
 use seglift::{Code, Error, object::Mode};
@@ -23,7 +24,11 @@ pub fn run(app: &mut App, args: &args::Cat) -> Result<(), Failure> {
     let [address] = &addresses[..] else {
         return refuse("cat takes one object; join several by calling it several times");
     };
-    match cat(app, address, args, range, records) {
+    let done = match args.salvage {
+        true => salvage::run(app, address, args),
+        false => cat(app, address, args, range, records),
+    };
+    match done {
         Err(Failure::Error(error)) => app.failed(located(address), &error),
         other => other,
     }

@@ -79,7 +79,9 @@ pub fn hint(error: &Error) -> Option<&'static str> {
         Code::NotFound => "`seglift ls URI` lists the keys that are there",
         Code::NotFoundOrDenied => "allow listing the bucket, and the store will say which of the two it is",
         Code::AlreadyExists => "choose another name, or look at what is there first",
-        Code::Corrupt => "`seglift verify` reads the whole object and says how much of it is damaged",
+        Code::Corrupt => {
+            "`seglift verify` says how much of the object is damaged, `seglift cat --salvage` writes what is still good"
+        }
         Code::UnsupportedVersion => "a newer seglift wrote this object; update seglift",
         Code::OutcomeUnknown => {
             "repeat the command with the same --key: it settles whether the segment is there"

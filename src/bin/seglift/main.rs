@@ -30,6 +30,7 @@ mod output;
 mod reap;
 mod restore;
 mod rm;
+mod salvage;
 mod scrub;
 mod span;
 mod stat;

@@ -350,6 +350,27 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_whose_commit_failed_is_not_to_be_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let full = Calls { link: |_, _, _, _| Err(Errno::NOSPC), ..KERNEL };
+        let root = Arc::new(Root::open(dir.path(), false, full).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (key, info) = (Key::new("k").unwrap(), UploadInfo::default());
+            let upload = store.begin(&key, &info).await.unwrap();
+            let id = upload.id().unwrap();
+            upload.keep();
+            upload.put_part(0, 0, Arc::new(Text("content"))).await.unwrap();
+            assert!(matches!(upload.commit().await, Commit::NotDone(_)));
+            assert_eq!(upload.id(), None);
+            drop(upload);
+            assert!(store.resume(&key, &info, &id).await.unwrap().is_none());
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_delete_that_may_not_last_is_no_success() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path(), false, Calls { sync: |_| Err(Errno::IO), ..KERNEL }).unwrap();

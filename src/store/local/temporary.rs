@@ -79,9 +79,14 @@ impl Temporary {
         self.root.path_of(&self.name)
     }
 
+    /// Whether it still has its temporary name.
+    pub(super) fn named(&self) -> bool {
+        self.named.load(Acquire)
+    }
+
     /// Whether its name goes when this value does.
     pub(super) fn goes(&self) -> bool {
-        self.named.load(Acquire) && !self.kept.load(Acquire)
+        self.named() && !self.kept.load(Acquire)
     }
 
     /// The name was given away by a rename.

@@ -270,7 +270,7 @@ impl Upload for LocalUpload {
     }
 
     fn id(&self) -> Option<String> {
-        Some(self.file.name.clone())
+        self.file.named().then(|| self.file.name.clone())
     }
 
     fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {

@@ -89,24 +89,31 @@ impl Hidden {
 
     /// The text without them.
     pub fn from_text(&self, text: &str) -> String {
-        self.0.iter().fold(text.to_owned(), |text, secret| without(text, secret))
+        let (mut clean, mut rest) = (String::new(), text);
+        while let Some((at, len)) = self.first_in(rest) {
+            clean += &rest[..at];
+            clean += HIDDEN;
+            rest = &rest[at + len..];
+        }
+        clean + rest
+    }
+
+    /// Where the first of them begins, and how long it is: what begins alike in two forms goes on as one of them.
+    fn first_in(&self, text: &str) -> Option<(usize, usize)> {
+        let at = self.0.iter().filter_map(|secret| text.find(begin(secret))).min()?;
+        let there = &text[at..];
+        let found = self.0.iter().filter(|secret| there.starts_with(begin(secret)));
+        let same = |secret: &String| {
+            let same = there.chars().zip(secret.chars()).take_while(|(a, b)| a == b);
+            same.map(|(c, _)| c.len_utf8()).sum()
+        };
+        found.map(same).max().map(|len| (at, len))
     }
 }
 
-/// `text` without what begins as `secret` does, as far as it goes on so.
-fn without(text: String, secret: &str) -> String {
-    let begin = secret.char_indices().nth(RUN).map_or(secret, |(end, _)| &secret[..end]);
-    if !text.contains(begin) {
-        return text;
-    }
-    let (mut clean, mut rest) = (String::new(), text.as_str());
-    while let Some(at) = rest.find(begin) {
-        clean += &rest[..at];
-        clean += HIDDEN;
-        let same = rest[at..].chars().zip(secret.chars()).take_while(|(a, b)| a == b);
-        rest = &rest[at + same.map(|(c, _)| c.len_utf8()).sum::<usize>()..];
-    }
-    clean + rest
+/// So much of a secret as gives it away.
+fn begin(secret: &str) -> &str {
+    secret.char_indices().nth(RUN).map_or(secret, |(end, _)| &secret[..end])
 }
 
 #[cfg(test)]
@@ -116,11 +123,13 @@ mod tests {
 
     #[test]
     fn secrets_go_wherever_they_stand_and_however_much_of_them() {
-        let hidden = Hidden::default().and("IQoJb3JpZ2luX2VjEA==").and("hunter2").and("x");
+        let hidden =
+            Hidden::default().and("IQoJb3JpZ2luX2VjEA==").and("hunter2").and("x").and("ABCDEFGH/rest");
         for (said, shown) in [
             ("token IQoJb3JpZ2luX2VjEA== expired", "token (hidden) expired"),
             ("cut IQoJb3JpZ2… (Service", "cut (hidden)… (Service"),
             ("IQoJb3JpZ2luX2VjEA%3D%3D;IQoJb3JpZ2luX2VjEA%3d%3d", "(hidden);(hidden)"),
+            ("ABCDEFGH%2Frest%3d ABCDEFGH/rest=", "(hidden)%3d (hidden)="),
             ("hunter2hunter2", "(hidden)(hidden)"),
             ("hunter and IQoJb3 are short, xxx is nothing", "hunter and IQoJb3 are short, xxx is nothing"),
             ("", ""),

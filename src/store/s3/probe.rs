@@ -197,6 +197,13 @@ impl S3Store {
         let first = match self.put_once(key, info, sample.clone(), integrity, condition).await {
             Ok(output) => output,
             Err(failed) if refuses(&failed.error) => return Ok(Tried::Refused(failed.error)),
+            // Nobody else knows the name, so the key is taken because the request came twice: the other one did it.
+            Err(failed) if failed.error.http_status() == 412 => {
+                versions.push(None);
+                let what =
+                    format!("something on the way has sent a request twice; try again: {}", failed.error);
+                return Err(Error::new(Code::Unavailable, what));
+            }
             Err(Failed { error, drained }) => {
                 if drained {
                     versions.push(None);

@@ -18,11 +18,12 @@
  *   OFFLOAD_BEFORE  i64 offset                           what lies before it goes to the tier, whatever the
  *                                                        thresholds say; remembered across restarts
  *   METRICS                                              seglift's metrics, in Prometheus' text format
+ *   STATUS                                               JSON: what seglift is doing now
  */
 #ifndef MINIBROKER_PROTOCOL_H
 #define MINIBROKER_PROTOCOL_H
 
-enum operation_code { APPEND = 1, READ, STAT, SYNC, ROLL, OFFLOAD_BEFORE, METRICS };
+enum operation_code { APPEND = 1, READ, STAT, SYNC, ROLL, OFFLOAD_BEFORE, METRICS, STATUS };
 
 enum status_code {
     OK = 0,

@@ -191,14 +191,15 @@ static void serve_offload_before(struct connection *c, const uint8_t *body, size
     answer_or_errno(c, offset > journal->offload_before ? journal_before(journal, offset) : 0);
 }
 
-static void serve_metrics(struct connection *c) {
+/* What seglift tells of itself: its metrics or its status. */
+static void serve_text(struct connection *c, seglift_code (*tell)(seglift_engine *, seglift_bytes **, seglift_error **)) {
     struct tier *tier = c->server->tier;
     seglift_bytes *text = NULL;
     seglift_error *error = NULL;
-    if (tier->seglift->metrics(tier->engine, &text, &error) == SEGLIFT_OK)
+    if (tell(tier->engine, &text, &error) == SEGLIFT_OK)
         answer(c, OK, tier->seglift->bytes_data(text), tier->seglift->bytes_len(text));
     else
-        refuse(c, FAILED, error != NULL ? tier->seglift->error_message(error) : "no metrics");
+        refuse(c, FAILED, error != NULL ? tier->seglift->error_message(error) : "nothing is told");
     tier->seglift->bytes_free(text);
     tier->seglift->error_free(error);
 }
@@ -211,7 +212,8 @@ static void serve(struct connection *c, int operation, const uint8_t *body, size
     case SYNC: answer_or_errno(c, log_sync(c->server->log)); break;
     case ROLL: answer_or_errno(c, log_roll(c->server->log)); break;
     case OFFLOAD_BEFORE: serve_offload_before(c, body, len); break;
-    case METRICS: serve_metrics(c); break;
+    case METRICS: serve_text(c, c->server->tier->seglift->metrics); break;
+    case STATUS: serve_text(c, c->server->tier->seglift->status); break;
     default: refuse(c, BAD_REQUEST, "unknown operation"); break;
     }
 }

@@ -15,7 +15,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PROGRAM = Path(os.environ.get("MINIBROKER", ROOT / "target/c/minibroker"))
 LIBRARY = Path(os.environ.get("SEGLIFT_LIBRARY", TARGET / "release/libseglift.so"))
 
-APPEND, READ, STAT, SYNC, ROLL, OFFLOAD_BEFORE, METRICS = range(1, 8)
+APPEND, READ, STAT, SYNC, ROLL, OFFLOAD_BEFORE, METRICS, STATUS = range(1, 9)
 OK, BAD_REQUEST, OUT_OF_RANGE, RETRY, FAILED = range(5)
 
 
@@ -154,6 +154,10 @@ class Connection:
 
     def stat(self):
         return json.loads(self.ask(STAT))
+
+    def status(self):
+        """What seglift is doing."""
+        return json.loads(self.ask(STATUS))
 
     def states(self):
         """One letter a segment: t only in the tier, b in both, l only local, o open."""
