@@ -1,11 +1,8 @@
 //! How the store of S3 cleans up, on a service that lies: nothing is taken for old, ours or unchanged that may not be.
 
 use seglift::{
-    Driver,
-    config::{Config, Secret},
-    engine::{Call, Engine},
+    config::Secret,
     error::Code,
-    maintain::{ReapOptions, Verdict},
     store::{
         Arrived, Entry, ObjectStore, OpenOptions, Removal, Unfinished,
         conformance::{block_on, key},
@@ -15,7 +12,7 @@ use seglift::{
 };
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 #[path = "s3_support/fake.rs"]
@@ -130,32 +127,6 @@ fn uploads_of_others_in_the_bucket_are_not_shown() {
     let asked: Vec<_> =
         fake.requests(Kind::Get).iter().map(|request| request.query.contains("prefix=tier")).collect();
     assert_eq!(asked, [true, false, true]);
-}
-
-#[test]
-fn an_upload_that_is_listed_and_not_there_is_aborted_all_the_same_since_minio_would_list_it_for_ever() {
-    const UPLOADS: &str = "<ListMultipartUploadsResult>\
-        <Upload><Key>tier/k</Key><UploadId>a</UploadId><Initiated>2001-09-09T01:46:40Z</Initiated></Upload>\
-        </ListMultipartUploadsResult>";
-    let empty = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>";
-    for (dry_run, aborts) in [(true, 0), (false, 1)] {
-        let fake = Fake::start(Manners::default());
-        let mut config = Config::new();
-        for (name, value) in
-            [("s3.endpoint", fake.endpoint().as_str()), ("s3.access.key", "a"), ("s3.secret.key", "b")]
-        {
-            config.set(name, value).unwrap();
-        }
-        let tier = Driver::open(&Engine::default_engine().unwrap(), "s3://bucket/tier", &config).unwrap();
-        fake.order(Kind::Get, Reply::Raw(200, &[("date", "Sun, 09 Sep 2001 02:46:40 GMT")], empty));
-        fake.order(Kind::Get, Reply::Raw(200, &[], UPLOADS));
-        fake.order(Kind::Get, Reply::Raw(200, &[], empty));
-        fake.order(Kind::Parts, Reply::Error(404, "NoSuchUpload"));
-        let options = ReapOptions { older_than: Duration::from_secs(60), dry_run, all_owners: true };
-        let report = tier.reap(options, &Call::default()).unwrap();
-        let verdicts: Vec<_> = report.items().iter().map(|item| item.verdict).collect();
-        assert_eq!((verdicts, fake.requests(Kind::Abort).len()), (vec![Verdict::Gone], aborts));
-    }
 }
 
 #[test]

@@ -70,14 +70,7 @@ async fn judge(context: &Context, op: &Op, options: &ReapOptions, now: i64, uplo
         _ if !old(upload.started_us) => Verdict::Young,
         // The newest part is looked at last of all: on S3 it costs a request.
         _ => match context.store.arrived(upload).await {
-            Ok(None) => {
-                // MinIO lists an upload for ever whose commit was broken off by the death of its sender, unless it is
-                // told to abort what it has no part of any more.
-                if mine && !options.dry_run {
-                    let _ = abort(context, upload).await;
-                }
-                Verdict::Gone
-            }
+            Ok(None) => Verdict::Gone,
             Ok(Some(Arrived { newest_us, bytes })) => {
                 (item.bytes, item.time_us) = (bytes, newest_us.max(upload.started_us));
                 match () {
