@@ -65,7 +65,7 @@ pub fn run(app: &mut App, args: &args::Status) -> Result<(), Failure> {
     ended?;
     let since = seen["failed_total"].as_u64().unwrap_or(0).saturating_sub(before);
     let last = list(&seen, "failed").iter().rev().take(usize::try_from(since).unwrap_or(usize::MAX));
-    let failed: Vec<Code> = last.filter(is_awaited).map(|op| code(op)).collect();
+    let failed: Vec<Code> = last.filter(is_awaited).map(code).collect();
     failed.iter().for_each(|&code| app.count(code));
     app.talk.note(match failed.len() as u64 {
         0 => "nothing is under way, and nothing failed meanwhile".to_owned(),

@@ -143,7 +143,7 @@ impl Connection {
     /// The error of an answer, without what must not be shown. One about the credentials says who gave them and when they end. Where they have run
     /// out, new ones are asked for before the next request, which may then do what this one could not.
     pub fn heard(&self, error: Error) -> Error {
-        let error = self.hidden().from_error(error);
+        let error = self.hidden().cleared(error);
         let ran_out =
             matches!(error.service_code(), "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired");
         let error = match self.provided() {

@@ -150,7 +150,7 @@ impl S3Store {
                 ..Reply::default()
             };
             let error = errors::from_reply(Action::Delete, &self.at(key), &reply);
-            let error = self.connection.hidden().from_error(error);
+            let error = self.connection.hidden().cleared(error);
             match key {
                 Some(key) => drop(errors.insert(key.as_str(), error)),
                 None => of_unknown = Some(error),

@@ -143,7 +143,7 @@ impl S3Store {
         let len = output.content_length().and_then(|len| u64::try_from(len).ok());
         let (object_len, sent) = match output.content_range() {
             Some(text) => content_range(text).ok_or_else(|| {
-                let told = self.connection.hidden().from_text(text);
+                let told = self.connection.hidden().clear(text);
                 odd(format!("has the Content-Range {told:?}"))
             })?,
             None if status == 206 => return Err(odd("is a part and does not say which".into())),

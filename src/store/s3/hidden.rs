@@ -83,12 +83,12 @@ impl Hidden {
     }
 
     /// The error without them.
-    pub fn from_error(&self, error: Error) -> Error {
-        error.map_texts(|text| self.from_text(text))
+    pub fn cleared(&self, error: Error) -> Error {
+        error.map_texts(|text| self.clear(text))
     }
 
     /// The text without them.
-    pub fn from_text(&self, text: &str) -> String {
+    pub fn clear(&self, text: &str) -> String {
         let (mut clean, mut rest) = (String::new(), text);
         while let Some((at, len)) = self.first_in(rest) {
             clean += &rest[..at];
@@ -134,7 +134,7 @@ mod tests {
             ("hunter and IQoJb3 are short, xxx is nothing", "hunter and IQoJb3 are short, xxx is nothing"),
             ("", ""),
         ] {
-            assert_eq!(hidden.from_text(said), shown);
+            assert_eq!(hidden.clear(said), shown);
         }
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn all_texts_of_an_error_are_cleaned_and_the_rest_stays() {
         let hidden = Hidden::default().and("hunter2-hunter2");
         let said = "a hunter2-hunter2";
-        let error = hidden.from_error(Error::new(Code::Throttled, said).with_service(503, said, said, said));
+        let error = hidden.cleared(Error::new(Code::Throttled, said).with_service(503, said, said, said));
         for text in [error.message(), error.service_code(), error.request_id(), error.extended_request_id()] {
             assert_eq!(text, "a (hidden)");
         }
@@ -154,7 +154,7 @@ mod tests {
         let url = Secret::new("http://user:hunter%402go@proxy:1");
         let hidden = Hidden::default().and_proxy(&Proxy::Url { url, except: String::new() });
         let sent = BASE64_STANDARD.encode("user:hunter@2go");
-        assert_eq!(hidden.from_text(&format!("Basic {sent}")), "Basic (hidden)");
-        assert_eq!(hidden.from_text("hunter%402go hunter@2go user proxy"), "(hidden) (hidden) user proxy");
+        assert_eq!(hidden.clear(&format!("Basic {sent}")), "Basic (hidden)");
+        assert_eq!(hidden.clear("hunter%402go hunter@2go user proxy"), "(hidden) (hidden) user proxy");
     }
 }

@@ -103,7 +103,7 @@ impl Answer {
         let error = asked.err();
         let mut headers = listener.0.lock().clone();
         for told in [&mut headers.server, &mut headers.region].into_iter().flatten() {
-            *told = store.connection.hidden().from_text(told);
+            *told = store.connection.hidden().clear(told);
         }
         let hides = error.as_ref().is_some_and(|e| e.code() == Code::NotFoundOrDenied);
         let error = error.filter(|e| !matches!(e.code(), Code::NotFound | Code::NotFoundOrDenied));
