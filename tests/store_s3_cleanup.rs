@@ -45,16 +45,16 @@ fn upload() -> Unfinished {
 #[test]
 fn an_object_is_deleted_on_condition_that_it_is_the_one_that_was_seen() {
     let (fake, store) = service();
-    fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+    fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
     assert_eq!(block_on(store.delete_unchanged(&listed())).unwrap(), Removal::Removed);
     assert_eq!(fake.requests(Kind::Delete)[0].header("if-match"), "\"e1\"");
     // It was written anew between the look and the delete.
-    fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+    fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
     fake.order(Kind::Delete, Reply::Error(412, "PreconditionFailed"));
     assert_eq!(block_on(store.delete_unchanged(&listed())).unwrap(), Removal::Changed);
     // Before the look.
     for other in [Entry { len: 1, ..listed() }, Entry { modified_us: MODIFIED - SECOND, ..listed() }] {
-        fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+        fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
         assert_eq!(block_on(store.delete_unchanged(&other)).unwrap(), Removal::Changed);
     }
     assert_eq!(fake.requests(Kind::Delete).len(), 2);
@@ -64,7 +64,7 @@ fn an_object_is_deleted_on_condition_that_it_is_the_one_that_was_seen() {
 fn where_deletes_know_no_condition_the_look_before_it_must_do() {
     for refusal in [Reply::Error(501, "NotImplemented"), Reply::Error(400, "InvalidArgument")] {
         let (fake, store) = service();
-        fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+        fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
         fake.order(Kind::Delete, refusal);
         assert_eq!(block_on(store.delete_unchanged(&listed())).unwrap(), Removal::Removed);
         let conditions: Vec<_> =
@@ -72,7 +72,7 @@ fn where_deletes_know_no_condition_the_look_before_it_must_do() {
         assert_eq!(conditions, ["\"e1\"", ""]);
     }
     let (fake, store) = service();
-    fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+    fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
     fake.order(Kind::Delete, Reply::Error(403, "AccessDenied"));
     assert_eq!(block_on(store.delete_unchanged(&listed())).unwrap_err().code(), Code::PermissionDenied);
     assert_eq!(fake.requests(Kind::Delete).len(), 1);
@@ -147,7 +147,7 @@ fn an_object_that_asked_what_the_store_can_do_and_stayed_is_shown_and_removed_an
     assert_eq!(names, [("k", None), (PROBE, None)]);
     assert!(fake.requests(Kind::Get)[1].query.contains("prefix=tier%2F.seglift-probe-"));
 
-    fake.order(Kind::Other, Reply::Raw(200, HEAD, ""));
+    fake.order(Kind::Head, Reply::Raw(200, HEAD, ""));
     let arrived = block_on(store.arrived(&page.uploads[1])).unwrap();
     assert_eq!(arrived, Some(Arrived { newest_us: MODIFIED, bytes: 0 }));
     assert!(block_on(store.abort_upload(&page.uploads[1])).unwrap());
@@ -166,14 +166,14 @@ fn the_newest_part_counts_over_all_pages_and_an_upload_that_ended_is_gone() {
     const SECOND_PAGE: &str = "<ListPartsResult><IsTruncated>false</IsTruncated>\
         <Part><PartNumber>2</PartNumber><Size>5</Size><LastModified>2001-09-09T01:46:45Z</LastModified></Part></ListPartsResult>";
     let (fake, store) = service();
-    fake.order(Kind::Get, Reply::Raw(200, &[], FIRST));
-    fake.order(Kind::Get, Reply::Raw(200, &[], SECOND_PAGE));
+    fake.order(Kind::Parts, Reply::Raw(200, &[], FIRST));
+    fake.order(Kind::Parts, Reply::Raw(200, &[], SECOND_PAGE));
     let arrived = block_on(store.arrived(&upload())).unwrap();
     assert_eq!(arrived, Some(Arrived { newest_us: MODIFIED + 10 * SECOND, bytes: 12 }));
-    fake.order(Kind::Get, Reply::Error(404, "NoSuchUpload"));
+    fake.order(Kind::Parts, Reply::Error(404, "NoSuchUpload"));
     assert_eq!(block_on(store.arrived(&upload())).unwrap(), None);
-    fake.order(Kind::Get, Reply::Raw(200, &[], FIRST));
-    fake.order(Kind::Get, Reply::Raw(200, &[], FIRST));
+    fake.order(Kind::Parts, Reply::Raw(200, &[], FIRST));
+    fake.order(Kind::Parts, Reply::Raw(200, &[], FIRST));
     assert_eq!(block_on(store.arrived(&upload())).unwrap_err().code(), Code::Unavailable);
     fake.order(Kind::Abort, Reply::Error(404, "NoSuchUpload"));
     assert!(!block_on(store.abort_upload(&upload())).unwrap());

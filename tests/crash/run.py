@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import xml.etree.ElementTree as ElementTree
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -35,7 +36,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT / "bindings/c/examples/tests"), str(ROOT / "tests/servers")]
 import tap  # noqa: E402
 from held import shared  # noqa: E402
-from s3 import clean_environment  # noqa: E402
+from s3 import Refused, clean_environment  # noqa: E402
 from wire import Wire  # noqa: E402
 
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
@@ -125,8 +126,20 @@ class Bucket:
             self.environment["AWS_ENDPOINT_URL"] = self.wire.endpoint
 
     def everything(self):
-        uploads = [f"{key} (an upload in parts)" for key in self.s3.uploads(self.name)]
-        return sorted(self.s3.keys(self.name)) + sorted(uploads)
+        page = ElementTree.fromstring(self.s3.request("GET", f"/{self.name}", {"uploads": ""})[2])
+        uploads = [(u.findtext("{*}Key"), u.findtext("{*}UploadId")) for u in page.findall("{*}Upload")]
+        there = [f"{key} (an upload in parts)" for key, upload in uploads if self.is_there(key, upload)]
+        return sorted(self.s3.keys(self.name)) + sorted(there)
+
+    def is_there(self, key, upload):
+        """MinIO goes on listing an upload whose commit was broken off by the death of its sender: it has no such upload
+        any more, nothing of it is stored, and no abort changes the list."""
+        try:
+            return bool(self.s3.request("GET", f"/{self.name}/{key}", {"uploadId": upload}))
+        except Refused as refused:
+            if refused.status == 404:
+                return False
+            raise
 
     def close(self):
         if self.wire:
@@ -232,15 +245,18 @@ class Case:
         live = self.folder / "live"
         live.write_text("".join(f"{key}\n" for key in self.live()))
 
+        said = []
+
         def is_clean():
-            self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners")
-            self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete")
+            reaped = self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners", "--json")
+            swept = self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete", "--json")
             if self.store.everything() == self.live():
                 return True
+            said[:] = [reaped, swept]
             time.sleep(0.3)  # until the store's clock, which tells seconds, has gone on
             return False
 
-        wait_for(is_clean, lambda: f"reap and sweep leave {self.store.everything()}, the journal names {self.live()}")
+        wait_for(is_clean, lambda: f"reap and sweep leave {self.store.everything()}, the journal names {self.live()}; they say {said}")
         listed = self.command("ls", self.store.uri, "").split()
         if listed != self.live():
             raise Wrong(f"seglift ls shows {listed}, the journal names {self.live()}")
