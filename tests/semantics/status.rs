@@ -45,7 +45,7 @@ impl Folder {
 
     #[track_caller]
     fn refused(&self, path: &Path, why: &str) {
-        let error = self.open_at(path).err().expect("it was opened");
+        let Err(error) = self.open_at(path) else { panic!("it was opened") };
         assert_eq!(error.code(), Code::InvalidConfig);
         assert!(error.message().contains("status.socket") && error.message().contains(why), "{error}");
     }
