@@ -186,12 +186,15 @@ class Soak:
             "faults": sum(told["faults"].values()),
             "failed": sum(results.values()),
         }
+        # Where whoever waits long stands; up to its deadline that may be right.
+        waits = [f"{op['kind']} {op['stage']}" for op in status["running"] if op["idle_s"] > EVERY]
         self.last = {"in": moved_in, "out": moved_out, "at": now}
         self.samples.append(sample)
         print(
             f"# {now:6.0f} s  in {sample['in']:5.1f} MiB/s  out {sample['out']:5.1f} MiB/s  rss {sample['rss']:5.0f} MiB"
             f"  budget {sample['budget']:4.0f} MiB  running {sample['running']:3}  oldest idle {sample['idle']:4.1f} s"
-            f"  faults {sample['faults']:4}  errors {json.dumps(results)}",
+            f"  faults {sample['faults']:4}  errors {json.dumps(results)}"
+            f"{'  waits: ' + ', '.join(waits[:3]) if waits else ''}",
             flush=True,
         )
 
