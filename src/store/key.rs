@@ -10,6 +10,14 @@ pub const MAX_KEY: usize = 900;
 pub const MAX_NAME: usize = 200;
 /// Begin of the names of files that are not objects yet; no key may use it.
 pub const TEMPORARY: &str = ".seglift-upload-";
+/// Begin of the names of objects with which a store is asked what it can do, followed by a UUID. No host's key may use
+/// it, and no listing shows them.
+pub const PROBE: &str = ".seglift-probe-";
+
+/// Whether this is the name of such an object, below the store's place.
+pub(super) fn is_probe(name: &str) -> bool {
+    name.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+}
 
 /// A valid key: path-like UTF-8 without anything that a file system or a proxy might read differently.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +25,7 @@ pub struct Key(Box<str>);
 
 impl Key {
     /// Checks `text`: 1 to 900 bytes; names of 1 to 200 bytes separated by single slashes; no name is `.` or
-    /// `..` or begins with `.seglift-upload-`; no control characters, no backslash.
+    /// `..` or begins with `.seglift-upload-` or `.seglift-probe-`; no control characters, no backslash.
     pub fn new(text: &str) -> Result<Key> {
         let refuse = |why: &str| {
             let shown: String = text.chars().take(80).flat_map(char::escape_debug).collect();
@@ -37,13 +45,18 @@ impl Key {
                 "" => return refuse("has an empty name: no leading, trailing or double slash is allowed"),
                 "." | ".." => return refuse("has a name . or .., which leaves or repeats a folder"),
                 _ if name.len() > MAX_NAME => return refuse("has a name of more than 200 bytes"),
-                _ if name.starts_with(TEMPORARY) => {
-                    return refuse("has a name that is kept for uploads in progress");
+                _ if name.starts_with(TEMPORARY) || name.starts_with(PROBE) => {
+                    return refuse("has a name that is kept for uploads in progress and probes");
                 }
                 _ => {}
             }
         }
         Ok(Key(text.into()))
+    }
+
+    /// The key of a probe, which no host can have.
+    pub(super) fn of_probe(id: uuid::Uuid) -> Key {
+        Key(format!("{PROBE}{id}").into())
     }
 
     /// The key's text.
@@ -101,6 +114,7 @@ mod tests {
             "a\nb",
             "a\\b",
             ".seglift-upload-1",
+            "a/.seglift-probe-1",
             &long,
             &longer,
         ] {

@@ -15,6 +15,9 @@ use seglift::{
 };
 use std::{path::Path, time::Duration};
 
+/// Longer than any deadline here, and so than the time from the list of live keys until the sweep looks at the clock.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// Bytes of the attachment that every offloaded segment of bytes has.
 const ATTACHED: usize = 700;
 
@@ -157,9 +160,8 @@ impl Action {
                 go!(reap, reap_submit(options) => |report| Outcome::Reaped(Box::new(report)))
             }
             Action::Sweep { live } => {
-                // Everything that was ever tried is alive; all else is younger than the sweep.
-                let options =
-                    SweepOptions { prefix: "topic-".to_owned(), grace: Duration::ZERO, delete: true };
+                // Everything that was ever tried is alive; what came after the list is younger than the grace.
+                let options = SweepOptions { prefix: "topic-".to_owned(), grace: GRACE, delete: true };
                 match (driver.sweep(options), slot) {
                     (Ok(sweep), None) => Started::Ended(
                         sweep.feed(live.clone(), call).map(|step| Outcome::Swept(Box::new(step))),

@@ -14,13 +14,11 @@
 pub(super) mod objects;
 pub mod policy;
 
+pub(in crate::store) use super::key::PROBE;
 use super::{Key, LocalStore, OpenOptions, S3Store, open, s3::Place};
 use crate::error::{Code, Error, Result};
 pub(super) use objects::Probe;
 use std::{future::Future, pin::Pin, time::Duration};
-
-/// Begin of the keys that an examination makes; no host should use it.
-pub const PROBE: &str = ".seglift-probe-";
 
 /// The longest that one check may take: longer than any request that a broker would wait for.
 pub const CHECK_TIME: Duration = Duration::from_secs(30);
@@ -159,7 +157,7 @@ pub async fn examine(
         }
         _ => {
             let store = open(uri, options)?;
-            let probe = Probe::new(&*store)?;
+            let probe = Probe::new(&*store);
             let ended = until(&mut stop, &probe, objects::objects(&probe, question, report)).await;
             probe.clean(report).await;
             ended

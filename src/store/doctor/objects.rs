@@ -1,6 +1,6 @@
 //! Checks that go through the store's trait alone, so that every kind of store has them.
 
-use super::{Access, CHECK_TIME, Finding, PROBE, Question, Report, within};
+use super::{Access, CHECK_TIME, Finding, Question, Report, within};
 use crate::{
     codec::checksum::crc32c,
     error::{Code, Error, Result},
@@ -50,11 +50,11 @@ pub(in crate::store) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// Makes up the key; sends nothing.
-    pub(in crate::store) fn new(store: &'a dyn ObjectStore) -> Result<Self> {
-        let uuid = uuid::Uuid::new_v4().to_string();
-        let key = Key::new(&format!("{PROBE}{uuid}"))?;
-        let info = UploadInfo { owner: "seglift-doctor".into(), uuid, user: Vec::new() };
-        Ok(Self { store, key, info, made: AtomicBool::new(false), gate: RwLock::default() })
+    pub(in crate::store) fn new(store: &'a dyn ObjectStore) -> Self {
+        let uuid = uuid::Uuid::new_v4();
+        let info = UploadInfo { owner: "seglift-doctor".into(), uuid: uuid.to_string(), user: Vec::new() };
+        let key = Key::of_probe(uuid);
+        Self { store, key, info, made: AtomicBool::new(false), gate: RwLock::default() }
     }
 
     /// Does something that an interrupt must not break off, because it could take effect after it was undone.

@@ -58,7 +58,7 @@ impl LocalStore {
             }
         };
         report(Finding::ok("folder", store.root.path().display().to_string()));
-        let probe = Probe::new(&store)?;
+        let probe = Probe::new(&store);
         let ended = until(stop, &probe, async {
             objects(&probe, question, report).await;
             if question.access > Access::Read {

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     error::Result,
-    store::{Arrived, Unfinished, UploadMark, UploadPage, doctor::PROBE, key::TEMPORARY},
+    store::{
+        Arrived, Unfinished, UploadMark, UploadPage,
+        key::{TEMPORARY, is_probe},
+    },
 };
 use rustix::{
     fd::OwnedFd,
@@ -72,11 +75,6 @@ pub(super) fn page(root: &Root, owner: &str, after: Option<&UploadMark>, max: us
     }
     let next = more.then(|| UploadMark { name: last, id: String::new(), of_all: false });
     Ok(UploadPage { uploads, next })
-}
-
-/// Whether this is a file that a killed examination (`doctor`) left: of no owner, and nothing that a sweep could judge.
-fn is_probe(name: &str) -> bool {
-    name.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
 }
 
 /// How much of an upload has come; none where it is gone. Blocks.

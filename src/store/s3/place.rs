@@ -9,7 +9,11 @@
 use super::options::Style;
 use crate::{
     error::{Code, Error, Result},
-    store::{Key, key::MAX_KEY, open::percent_decoded},
+    store::{
+        Key,
+        key::{MAX_KEY, is_probe},
+        open::percent_decoded,
+    },
 };
 use std::fmt::Write;
 
@@ -19,15 +23,6 @@ pub(crate) const FORM: &str = "s3://bucket/prefix";
 /// Longest prefix in bytes with its slash: S3 takes keys of 1,024 bytes, and a [`Key`] may have 900.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html>
 const MAX_PREFIX: usize = 1024 - MAX_KEY;
-
-/// Begin of the names of objects that `doctor` and the probing of a store's abilities make and remove
-/// again, followed by a UUID. No listing shows them.
-pub(super) const PROBE: &str = ".seglift-probe-";
-
-/// Whether this is the name of such an object, below the store's prefix.
-pub(super) fn is_probe(name: &str) -> bool {
-    name.strip_prefix(PROBE).is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
-}
 
 /// What a URI says beside bucket and prefix; it wins over the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,7 +19,6 @@ use super::{
     body::{Integrity, header_value},
     connection::Connection,
     options::{Probe, S3Options},
-    place::PROBE,
     put::Failed,
 };
 use crate::{
@@ -164,7 +163,7 @@ impl S3Store {
 
     async fn try_way(&self, integrity: Integrity, condition: bool) -> Result<Tried> {
         let id = Uuid::new_v4();
-        let key = Key::new(&format!("{PROBE}{id}"))?;
+        let key = Key::of_probe(id);
         let info = UploadInfo { owner: String::new(), uuid: id.to_string(), user: Vec::new() };
         let mut versions = Vec::new();
         let tried = self.try_sample(&key, &info, integrity, condition, &mut versions).await;

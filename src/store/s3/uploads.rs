@@ -17,12 +17,14 @@ use super::{
     errors::{self, Action},
     exchange::Exchange,
     get::micros,
-    place::{PROBE, is_probe},
 };
 use crate::{
     clock::{Clock, SystemClock},
     error::{Code, Error, Result},
-    store::{Arrived, Key, Unfinished, UploadMark, UploadPage},
+    store::{
+        Arrived, Key, Unfinished, UploadMark, UploadPage,
+        key::{PROBE, is_probe},
+    },
 };
 use aws_sdk_s3::{
     config::{

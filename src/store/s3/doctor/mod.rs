@@ -113,8 +113,8 @@ impl<'a> Exam<'a> {
     fn new(store: &'a S3Store) -> Result<Self> {
         Ok(Exam {
             store,
-            probe: Probe::new(store)?,
-            wrong: Probe::new(store)?.key,
+            probe: Probe::new(store),
+            wrong: Probe::new(store).key,
             wrong_made: AtomicBool::new(false),
             upload: Mutex::default(),
             versioned: AtomicBool::new(false),
