@@ -13,7 +13,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const MIB: u64 = 1 << 20;
@@ -163,11 +163,15 @@ fn ten_thousand_references_cost_nothing() {
         assert_eq!(driver.read_range(r, 50, &mut byte, &call).unwrap(), 1);
         assert_eq!(byte[0], n as u8);
     }
-    let stats = engine.budget().stats();
-    let cache = engine.options().cache_size;
-    assert!(
-        stats.used <= cache,
-        "memory is held for references that nobody reads; the cache may have {cache} bytes: {stats:?}"
-    );
+    // A fetch hands its bytes over before it has given its memory back: on a busy machine the last ones end late.
+    let (cache, patience) = (engine.options().cache_size, Instant::now() + Duration::from_secs(30));
+    while engine.budget().stats().used > cache {
+        let stats = engine.budget().stats();
+        assert!(
+            Instant::now() < patience,
+            "memory is held for references that nobody reads; the cache may have {cache} bytes: {stats:?}"
+        );
+        std::thread::yield_now();
+    }
     assert_eq!(engine.running(), 0);
 }
