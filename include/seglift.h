@@ -74,7 +74,7 @@
 /** Major number of the ABI: libraries of one major take programs of the same major, older and newer. */
 #define SEGLIFT_ABI_MAJOR 1
 /** Minor number of the ABI: grows when functions or fields are appended. */
-#define SEGLIFT_ABI_MINOR 0
+#define SEGLIFT_ABI_MINOR 1
 /** It worked. */
 #define SEGLIFT_OK 0
 /** A pointer is NULL, a length or a value is out of its range, a string is not UTF-8. */
@@ -237,7 +237,10 @@
 #define SEGLIFT_REAP_ALL_OWNERS 2
 /** seglift_sweep_options.flags: delete. Without it a sweep only reports. */
 #define SEGLIFT_SWEEP_DELETE 1
-/** The tail, without which nothing is found. `seglift cat --salvage` may still save blocks. */
+/**
+ * What a damage is in: the tail, without which nothing is found. `seglift cat --salvage` may still save blocks. Since 1.1,
+ * as all SEGLIFT_PART_*.
+ */
 #define SEGLIFT_PART_TAIL 1
 /** A page of the block index: its blocks cannot be found, and may be sound themselves. */
 #define SEGLIFT_PART_INDEX 2
@@ -285,7 +288,7 @@ typedef struct seglift_config seglift_config;
  * Where a segment is damaged: blocks and pages first, in the order of the segment, then what else there is. What no entry
  * names was read and is sound. Of a ruined segment that has more than 10,000 stretches the last one names what is sound
  * in between, too.
- * Ownership: yours, until seglift_damage_free. Threads: any number at once, read only. Since 1.0.
+ * Ownership: yours, until seglift_damage_free. Threads: any number at once, read only. Since 1.1.
  */
 typedef struct seglift_damage seglift_damage;
 
@@ -443,7 +446,7 @@ typedef struct seglift_segment {
   /**
    * PATH, FD: the path of a small file that lets another offload go on with this one, or NULL. It is written before the
    * first part is sent, removed when the offload is settled, and yours to keep meanwhile. An offload that fails then
-   * keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md.
+   * keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md. Since 1.1.
    */
   const char *resume;
 } seglift_segment;
@@ -496,7 +499,7 @@ typedef struct seglift_receipt {
   uint32_t reserved0;
   /**
    * Bytes of parts that the store had from an earlier attempt and that were not sent again; 0 without
-   * seglift_segment.resume.
+   * seglift_segment.resume. Since 1.1.
    */
   uint64_t resumed_bytes;
 } seglift_receipt;
@@ -879,7 +882,7 @@ typedef struct seglift_sweep_options {
   uint32_t reserved0;
 } seglift_sweep_options;
 
-/** A stretch of an object that is not as it was written. Since 1.0. */
+/** A stretch of an object that is not as it was written. Since 1.1. */
 typedef struct seglift_damage_entry {
   /** You: sizeof(seglift_damage_entry). The library: how many bytes it wrote. */
   size_t size;
@@ -2188,7 +2191,7 @@ seglift_code seglift_sweep_finish_submit(struct seglift_sweep *sweep,
 /**
  * seglift_verify that also says where the damage is. report may be NULL.
  * Ownership: *damage is yours, until seglift_damage_free; it is there with OK, and then empty, and with CORRUPT, but NULL
- * with any other error. Errors: those of seglift_verify. Threads: any; blocks. Since 1.0.
+ * with any other error. Errors: those of seglift_verify. Threads: any; blocks. Since 1.1.
  */
 seglift_code seglift_verify_damage(struct seglift_driver *driver,
                                    const struct seglift_ref *segment,
@@ -2197,16 +2200,16 @@ seglift_code seglift_verify_damage(struct seglift_driver *driver,
                                    struct seglift_damage **damage,
                                    struct seglift_error **err);
 
-/** How many entries there are. Threads: any. Since 1.0. */
+/** How many entries there are. Threads: any. Since 1.1. */
 size_t seglift_damage_len(const struct seglift_damage *damage);
 
-/** The i-th entry. Errors: OUT_OF_RANGE. Threads: any. Since 1.0. */
+/** The i-th entry. Errors: OUT_OF_RANGE. Threads: any. Since 1.1. */
 seglift_code seglift_damage_get(const struct seglift_damage *damage,
                                 size_t i,
                                 struct seglift_damage_entry *entry,
                                 struct seglift_error **err);
 
-/** Frees a damage and its errors. NULL is fine. Since 1.0. */
+/** Frees a damage and its errors. NULL is fine. Since 1.1. */
 void seglift_damage_free(struct seglift_damage *damage);
 
 /* ---- The table, for dlopen ---- */

@@ -209,6 +209,59 @@ fn the_table_has_every_function_in_the_order_of_the_header() {
     assert_eq!(members(&header).len(), functions.len());
 }
 
+/// Functions, structs and their fields, each with its own comment. The members of the table have none: they are functions.
+fn documented(header: &str) -> Vec<(String, String)> {
+    let (mut all, mut comment, mut of) = (Vec::new(), String::new(), None);
+    for line in header.lines() {
+        let text = line.trim_start();
+        if text.starts_with("/*") {
+            comment.clear();
+        }
+        if text.starts_with(['/', '*']) {
+            comment += text;
+        } else if let Some(name) = line.strip_prefix("typedef struct ") {
+            let name = name.split([' ', ';']).next().unwrap();
+            of = line.ends_with('{').then_some(name);
+            all.push((name.to_owned(), comment.clone()));
+        } else if line.starts_with('}') {
+            of = None;
+        } else if let Some(of) = of.filter(|of| *of != "seglift_api")
+            && text.ends_with(';')
+        {
+            let name = text.trim_end_matches(';').rsplit([' ', '*']).next().unwrap();
+            all.push((format!("{of}.{name}"), comment.clone()));
+        } else if let Some((_, name)) = declarations(line).next() {
+            all.push((name.to_owned(), comment.clone()));
+        }
+    }
+    all
+}
+
+/// The minor number of a header's interface.
+fn minor(header: &str) -> u32 {
+    let (_, number) = header.split_once("#define SEGLIFT_ABI_MINOR ").expect("a header has a version");
+    number.lines().next().unwrap().parse().expect("a minor number")
+}
+
+#[test]
+fn what_an_older_header_lacks_says_since_which_later_one_it_is_there() {
+    let header = read("include/seglift.h");
+    let older: BTreeSet<_> = documented(&read("bindings/c/tests/headers/1.0/seglift.h"))
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    let names: BTreeSet<_> = documented(&header).into_iter().map(|(name, _)| name).collect();
+    assert!(names.is_superset(&older), "gone are {:?}", older.difference(&names));
+    assert!(names.len() > 200 && names.contains("seglift_segment.resume"), "{names:?}");
+    let later = 1..=minor(&header);
+    for (name, comment) in documented(&header) {
+        let says = later.clone().any(|minor| comment.contains(&format!("Since 1.{minor}")));
+        // The fields of a new struct are as old as it.
+        let of_new = name.split_once('.').is_some_and(|(of, _)| !older.contains(of));
+        assert_eq!(says, !older.contains(&name) && !of_new, "{name} of 1.{}:\n{comment}", later.end());
+    }
+}
+
 #[test]
 fn every_function_says_since_when_it_exists() {
     let header = read("include/seglift.h");

@@ -271,10 +271,18 @@ impl Way {
         Ok(buffer.into_bytes().unwrap()[..n].to_vec())
     }
 
+    /// All records from `first` on, batch after batch: one ends in front of damage, which the next call meets.
     fn records(&self, first: u64) -> Result<Vec<Given>> {
-        let batch = self.run(|reader, op, r| reader.read_records(op, r, first, 0, 0))?;
-        assert!(batch.at_end());
-        Ok(batch.records().map(|record| (record.id, record.time_us, record.payload.to_vec())).collect())
+        let (mut from, mut given) = (first, Vec::new());
+        loop {
+            let batch = self.run(|reader, op, r| reader.read_records(op, r, from, 0, 0))?;
+            given.extend(batch.records().map(|record| (record.id, record.time_us, record.payload.to_vec())));
+            if batch.at_end() {
+                return Ok(given);
+            }
+            assert!(!batch.is_empty() && batch.next_id() > from, "a batch brings the reader no further");
+            from = batch.next_id();
+        }
     }
 
     fn attachment(&self, name: &str) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@
 //! There are no fractions (`1.5GiB`): they read well and round badly.
 
 use super::secret::Secret;
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Range, time::Duration};
 
 /// 1024 bytes.
 pub const KIB: u64 = 1 << 10;
@@ -293,12 +293,10 @@ fn parse_text(text: &str, min: usize, max: usize) -> Result<String, String> {
 }
 
 fn parse_item(item: &str) -> Result<String, String> {
-    // Also behind the question mark: `s3://bucket?endpoint=http://user:password@host`.
-    let mut values = item.split(['?', '&']).filter_map(|part| part.split_once('=')).map(|(_, value)| value);
-    if user_info(item).is_some() || values.any(|value| user_info(value).is_some()) {
-        return Err(NO_CREDENTIALS.into());
+    match user_info(item) {
+        Some(_) => Err(NO_CREDENTIALS.into()),
+        None => parse_text(item, 1, usize::MAX),
     }
-    parse_text(item, 1, usize::MAX)
 }
 
 /// Reads the address of a service; see [`Kind::Address`]. The error says what is wrong, without the text.
@@ -331,8 +329,15 @@ pub(crate) fn parse_address(text: &str) -> Result<String, String> {
 
 const NO_CREDENTIALS: &str = "it holds a user or a password; give credentials in settings of their own";
 
-/// Where in a URI its user and password stand.
-fn user_info(uri: &str) -> Option<std::ops::Range<usize>> {
+/// Where in a URI its user and password stand; with other things between them if there are two of them.
+fn user_info(uri: &str) -> Option<Range<usize>> {
+    match (in_authority(uri), in_query(uri)) {
+        (Some(first), Some(last)) => Some(first.start..first.end.max(last.end)),
+        (first, last) => first.or(last),
+    }
+}
+
+fn in_authority(uri: &str) -> Option<Range<usize>> {
     let start = uri.find("://")? + 3;
     let rest = &uri[start..];
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
@@ -344,6 +349,15 @@ fn user_info(uri: &str) -> Option<std::ops::Range<usize>> {
     let (_, port) = authority.rsplit_once(':')?;
     let at = rest.rfind('@').filter(|_| !port.bytes().all(|c| c.is_ascii_digit()))?;
     Some(start..start + at)
+}
+
+/// `s3://bucket?endpoint=http://user:password@host`: no parameter of a store has an @ of its own. The password may hold
+/// whatever separates parameters, so all from the first value on counts as part of it.
+fn in_query(uri: &str) -> Option<Range<usize>> {
+    let query = uri.find('?')? + 1;
+    let end = ["@", "%40"].iter().filter_map(|at| uri[query..].rfind(at)).max()?;
+    let start = uri[query..][..end].find('=').map_or(0, |equals| equals + 1);
+    Some(query + start..query + end)
 }
 
 /// `text`, URIs perhaps, as a message may show it: what looks like credentials in them is hidden.
@@ -467,6 +481,8 @@ mod tests {
             "s3://a;s3://(hidden)@b;s3://(hidden)@b/c@d"
         );
         assert_eq!(shown("s3://AKIA:hun/ter2@b"), "s3://(hidden)@b");
+        assert_eq!(shown("s3://b?endpoint=http://u:hun=&?ter2@h"), "s3://b?endpoint=(hidden)@h");
+        assert_eq!(shown("s3://k:p@b?endpoint=http://u:hunter2%40h"), "s3://(hidden)%40h");
     }
 
     #[test]

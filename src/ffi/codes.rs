@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char};
 /// Major number of the ABI: libraries of one major take programs of the same major, older and newer.
 pub const SEGLIFT_ABI_MAJOR: u32 = 1;
 /// Minor number of the ABI: grows when functions or fields are appended.
-pub const SEGLIFT_ABI_MINOR: u32 = 0;
+pub const SEGLIFT_ABI_MINOR: u32 = 1;
 
 /// What a call returns: SEGLIFT_OK or one of the codes below. New codes may come: treat an unknown one as
 /// you treat SEGLIFT_INTERNAL. Since 1.0.

@@ -22,7 +22,8 @@ use std::{
     ptr,
 };
 
-/// The tail, without which nothing is found. `seglift cat --salvage` may still save blocks.
+/// What a damage is in: the tail, without which nothing is found. `seglift cat --salvage` may still save blocks. Since 1.1,
+/// as all SEGLIFT_PART_*.
 pub const SEGLIFT_PART_TAIL: u32 = 1;
 /// A page of the block index: its blocks cannot be found, and may be sound themselves.
 pub const SEGLIFT_PART_INDEX: u32 = 2;
@@ -48,7 +49,7 @@ const _: () = {
     assert!(Part::Content as u32 == SEGLIFT_PART_CONTENT);
 };
 
-/// A stretch of an object that is not as it was written. Since 1.0.
+/// A stretch of an object that is not as it was written. Since 1.1.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct seglift_damage_entry {
@@ -82,7 +83,7 @@ c_struct! { seglift_damage_entry up to error: *const seglift_error; }
 /// Where a segment is damaged: blocks and pages first, in the order of the segment, then what else there is. What no entry
 /// names was read and is sound. Of a ruined segment that has more than 10,000 stretches the last one names what is sound
 /// in between, too.
-/// Ownership: yours, until seglift_damage_free. Threads: any number at once, read only. Since 1.0.
+/// Ownership: yours, until seglift_damage_free. Threads: any number at once, read only. Since 1.1.
 pub struct seglift_damage {
     _opaque: (),
 }
@@ -112,7 +113,7 @@ fn give(report: VerifyReport) -> *mut seglift_damage {
 
 /// seglift_verify that also says where the damage is. report may be NULL.
 /// Ownership: *damage is yours, until seglift_damage_free; it is there with OK, and then empty, and with CORRUPT, but NULL
-/// with any other error. Errors: those of seglift_verify. Threads: any; blocks. Since 1.0.
+/// with any other error. Errors: those of seglift_verify. Threads: any; blocks. Since 1.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_verify_damage(
     driver: *mut seglift_driver,
@@ -138,14 +139,14 @@ pub unsafe extern "C" fn seglift_verify_damage(
     }
 }
 
-/// How many entries there are. Threads: any. Since 1.0.
+/// How many entries there are. Threads: any. Since 1.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_damage_len(damage: *const seglift_damage) -> usize {
     // SAFETY: NULL or a live damage, says the header.
     quiet(0, || unsafe { handle::peek(damage).map_or(0, |state| state.names.len()) })
 }
 
-/// The i-th entry. Errors: OUT_OF_RANGE. Threads: any. Since 1.0.
+/// The i-th entry. Errors: OUT_OF_RANGE. Threads: any. Since 1.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_damage_get(
     damage: *const seglift_damage,
@@ -178,7 +179,7 @@ pub unsafe extern "C" fn seglift_damage_get(
     }
 }
 
-/// Frees a damage and its errors. NULL is fine. Since 1.0.
+/// Frees a damage and its errors. NULL is fine. Since 1.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_damage_free(damage: *mut seglift_damage) {
     // SAFETY: NULL or a damage that is the caller's, says the header.

@@ -39,7 +39,7 @@ pub struct seglift_receipt {
     /// Zero.
     pub reserved0: u32,
     /// Bytes of parts that the store had from an earlier attempt and that were not sent again; 0 without
-    /// seglift_segment.resume.
+    /// seglift_segment.resume. Since 1.1.
     pub resumed_bytes: u64,
 }
 c_struct! { seglift_receipt up to reserved0: u32; }

@@ -139,7 +139,7 @@ pub struct seglift_segment {
     pub expected_digest: u64,
     /// PATH, FD: the path of a small file that lets another offload go on with this one, or NULL. It is written before the
     /// first part is sent, removed when the offload is settled, and yours to keep meanwhile. An offload that fails then
-    /// keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md.
+    /// keeps what it has sent: repeat it with the same key and file, or let a reap end it. See docs/semantics.md. Since 1.1.
     pub resume: *const c_char,
 }
 c_struct! {

@@ -18,11 +18,11 @@ const LARGEST: usize = 16 << 10;
 pub(super) unsafe trait Sized1: Copy {
     /// The struct's name in C.
     const NAME: &'static str;
-    /// Its size in version 1.0, which never changes.
+    /// Its size in the version that it came with, which never changes.
     const V1: usize;
 }
 
-/// Declares structs of the header with the last field that version 1.0 had.
+/// Declares structs of the header with the last field that they came with (version 1.0 for most).
 macro_rules! c_struct {
     ($($name:ident up to $last:ident: $ty:ty;)+) => { $(
         // SAFETY: a repr(C) struct of integers, byte arrays and pointers that begins with `size`.
@@ -95,7 +95,7 @@ fn aligned<T: Sized1>(p: *const T) -> Result<()> {
 
 fn wrong_size<T: Sized1>(size: usize) -> Error {
     invalid(format!(
-        "the size of the {0} is {size}, which no version of it has (1.0 has {1}); set size = sizeof({0}) before the call",
+        "the size of the {0} is {size}, which no version of it has (the first has {1}); set size = sizeof({0}) before the call",
         T::NAME,
         T::V1
     ))
@@ -156,7 +156,7 @@ impl<'a, T: Sized1> Array<'a, T> {
     }
 }
 
-/// A stride leaves room for version 1.0 of the struct and keeps each element aligned.
+/// A stride leaves room for the first version of the struct and keeps each element aligned.
 pub(super) fn check_stride<T: Sized1>(stride: usize) -> Result<()> {
     if stride < T::V1 || !stride.is_multiple_of(align_of::<T>()) {
         return Err(invalid(format!(

@@ -74,7 +74,8 @@ pub(crate) struct Context {
 
 /// Offloads a segment and returns its receipt.
 pub(crate) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Result<Receipt> {
-    let what = segment.key.clone();
+    // As the operation shows it: a key that is none may hold anything, at any length.
+    let what = op.what().to_owned();
     offload::offload(ctx, op, segment).await.map_err(|e| about("offload", &what, e))
 }
 

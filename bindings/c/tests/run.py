@@ -169,7 +169,10 @@ def check_readme(build):
 
 
 def main(wanted):
-    if not LIB.exists():
+    unknown = sorted(set(wanted) - set(PROGRAMS))
+    if unknown:
+        report(False, f"no test has these words: {' '.join(unknown)}", f"there are {' '.join(PROGRAMS)}")
+    elif not LIB.exists():
         report(False, "the library is there", f"{LIB} is missing: cargo build --release --features testing")
     else:
         with tempfile.TemporaryDirectory(prefix="seglift-c-") as build:

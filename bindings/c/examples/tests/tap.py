@@ -30,8 +30,13 @@ def wait_until(condition, what, seconds=20):
 
 
 def main():
-    """Runs all tests, or those whose sentence contains an argument's text."""
+    """Runs all tests, or those whose sentence contains the text of every argument; none is a failure."""
     chosen = [t for t in _tests if all(word in t[0] for word in sys.argv[1:])]
+    if not chosen:
+        # A typo must not look like success.
+        words = " ".join(sys.argv[1:])
+        print(f"1..1\nnot ok 1 - {f'no test has these words: {words}' if words else 'there is no test'}")
+        return 1
     print(f"1..{len(chosen)}")
     failures = 0
     for number, (sentence, function) in enumerate(chosen, 1):
