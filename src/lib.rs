@@ -28,12 +28,14 @@
 //!
 //! | room | what is in it |
 //! |---|---|
+//! | [`ffi`] | the C ABI: one table of functions; the other home of `unsafe` |
 //! | [`driver`] | one method per operation, blocking or into a completion queue |
-//! | [`maintain`] | clean-up: abandoned uploads, objects that nobody refers to |
+//! | [`maintain`] | clean-up of abandoned uploads and objects that nobody refers to; scrub and salvage of damaged ones |
 //! | [`writer`], [`reader`] | the way in and the way out |
 //! | [`cache`] | blocks, index pages and tails in memory; one fetch for all who want the same |
 //! | [`store`] | where objects live: one trait, one file for each kind |
 //! | [`engine`] | threads, operations, deadlines, the completion queue, the memory budget |
+//! | [`status`] | what an engine is doing, for people and other processes |
 //! | [`object`], [`codec`] | the format and its checksums: bytes in, bytes out |
 //! | [`buf`] | recycled pieces and lent buffers, a home of `unsafe` |
 //! | [`policy`] | when to offload, drop and delete: a pure planner |

@@ -409,12 +409,17 @@ fn the_status_tells_what_runs_and_what_failed() {
     assert_eq!((failed["code"].as_str(), failed["what"].as_str()), (Some("NOT_FOUND"), Some("lost \"key\"")));
     assert_eq!(json["pid"].as_u64(), Some(u64::from(std::process::id())));
     assert_eq!(json["budget"]["uploads"].as_u64(), Some(4096));
+    let offload = start(&engine, OpKind::Offload, None, None);
+    engine.block_on(&offload, async { Err::<(), _>(Error::new(Code::NoSpace, "full")) }).unwrap_err();
     for _ in 0..200 {
         let op = engine.start(OpKind::Stat, "again", &Call::default(), Defaults::default()).unwrap();
         engine.block_on(&op, async { Err::<(), _>(Error::new(Code::NotFound, "no")) }).unwrap_err();
     }
     let status = engine.status();
-    assert_eq!((status.failed.len(), status.failed_total), (128, 201), "a bounded memory of failures");
+    assert_eq!((status.failed.len(), status.failed_total), (129, 202), "a bounded memory of failures");
+    let [first, .., last] = &status.failed[..] else { panic!("none failed") };
+    assert_eq!((first.id, first.kind), (offload.id(), "offload"), "looks pushed out what somebody waits for");
+    assert_eq!(last.what, "again", "the oldest first");
     drop(held);
 }
 

@@ -5,7 +5,7 @@ mod reader_support;
 
 use reader_support::{
     Tape, World, flagged,
-    format::{BLOCK, Recipe, Source, kinds, mixed},
+    format::{BLOCK, Recipe, Source, kinds, mixed, records},
     options, with_fresh_id,
 };
 use seglift::{
@@ -77,6 +77,38 @@ fn an_answer_that_breaks_off_is_an_error_of_the_store_and_not_wrong_bytes() {
         let put = world.put("k", &recipe(Codec::None, 60_000));
         assert_eq!(world.code(&put.with_token, 0, 60_000), Some(Code::Unavailable), "{script}");
         assert!(world.read(&put.with_token, 0, 60_000).unwrap() == mixed(60_000));
+    }
+}
+
+#[test]
+fn records_in_front_of_a_damaged_index_page_are_returned_before_the_error() {
+    for codec in KINDS {
+        let world = World::new();
+        let all = records(4000);
+        let mut recipe = Recipe::new(codec, Source::Records(all.clone()));
+        recipe.page_size = 4096;
+        let (mut object, tail) = with_fresh_id(&recipe);
+        let page = tail.pages()[1].records.unwrap();
+        let before: Vec<u64> = all.iter().map(|record| record.0).filter(|id| *id < page.first_id).collect();
+        object[tail.page_position(1).start as usize] ^= 1;
+        world.put_bytes("k", object);
+        let read = |first| {
+            let r = SegmentRef { key: "k".to_owned(), token: None };
+            world.run(&Call::default(), |reader, op| reader.read_records(op, r, first, 0, 0))
+        };
+        let (mut first, mut found) = (0, Vec::new());
+        let error = loop {
+            match read(first) {
+                Ok(batch) => {
+                    assert!(!batch.is_empty() && !batch.at_end(), "{batch:?}");
+                    found.extend(batch.records().map(|record| record.id));
+                    first = batch.next_id();
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.code(), Code::Corrupt);
+        assert!(found == before, "{} of {} records", found.len(), before.len());
     }
 }
 

@@ -223,6 +223,25 @@ fn an_object_whose_answer_was_lost_is_asked_for_its_encryption() {
 }
 
 #[test]
+fn an_object_that_took_the_place_of_ours_is_neither_confirmed_nor_removed() {
+    const THEIRS: [&[(&str, &str)]; 2] =
+        [&[("x-amz-meta-seglift-uuid", "00000000-0000-4000-8000-000000000000")], &[]];
+    for theirs in THEIRS {
+        let fake = Fake::start(Manners::default());
+        let driver = driver(&fake, &[("s3.sse", "s3")]);
+        fake.order(Kind::Head, Reply::Raw(200, theirs, ""));
+        // The first puts are those of the look at what the store can do.
+        offload(&driver, 100, LONG).unwrap();
+        driver.delete(&["k".into()], &Call::default()).unwrap().remove(0).unwrap();
+        fake.order(Kind::Put, Reply::Lost);
+        let error = offload(&driver, 100, LONG).unwrap_err();
+        assert_eq!(error.code(), Code::OutcomeUnknown, "{error}");
+        assert!(error.message().contains("another writer replaced it"), "{error}");
+        assert!(fake.object("/bucket/tier/k").is_some(), "it is not ours to remove");
+    }
+}
+
+#[test]
 fn a_commit_that_meets_its_deadline_while_it_waits_for_a_place_is_not_committed() {
     let fake = Fake::start(Manners::default());
     let driver = driver(

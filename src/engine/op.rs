@@ -470,15 +470,9 @@ impl Shared {
     /// push the rest out in no time.
     fn is_memorable(&self) -> bool {
         match self.kind {
-            OpKind::Offload | OpKind::Verify | OpKind::Delete | OpKind::Reap | OpKind::Sweep => true,
             // Waiting for room and giving up are a writer's, too.
             OpKind::Writer => self.committed.load(Relaxed),
-            OpKind::Read
-            | OpKind::ReadRecords
-            | OpKind::ReadAttachment
-            | OpKind::Stat
-            | OpKind::List
-            | OpKind::ObjectRange => false,
+            kind => !kind.comes_and_goes(),
         }
     }
 

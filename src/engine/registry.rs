@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-/// How many successes and how many failures the status remembers: enough to see what became of an evening's
-/// offloads, some tens of KiB.
+/// How many successes and how many failures of either sort the status remembers: enough to see what became of an
+/// evening's offloads, some tens of KiB.
 const REMEMBERED: usize = 128;
 
 /// An operation that succeeded.
@@ -63,11 +63,19 @@ impl<T> Last<T> {
     }
 }
 
+/// The last failures. Those of what comes and goes are apart, since a consumer that asks for lost records fails often
+/// enough to push out the one offload that somebody waits for.
+#[derive(Default)]
+struct Failures {
+    lasting: Last<Failed>,
+    passing: Last<Failed>,
+}
+
 /// The running operations of an engine. Holds them weakly: an operation lives as long as those who run it.
 pub(super) struct Registry {
     running: Mutex<HashMap<u64, Weak<Shared>>>,
     succeeded: Mutex<Last<Succeeded>>,
-    failed: Mutex<Last<Failed>>,
+    failed: Mutex<Failures>,
     last_id: AtomicU64,
 }
 
@@ -100,7 +108,13 @@ impl Registry {
         match ended {
             None => {}
             Some(Ended::Well(op)) => self.succeeded.lock().add(op),
-            Some(Ended::Badly(op)) => self.failed.lock().add(op),
+            Some(Ended::Badly(op)) => {
+                let mut failed = self.failed.lock();
+                match op.op.kind.comes_and_goes() {
+                    true => failed.passing.add(op),
+                    false => failed.lasting.add(op),
+                }
+            }
         }
         self.running.lock().remove(&id);
     }
@@ -130,7 +144,12 @@ impl Registry {
 
     /// How many failures there were, and the last, the oldest first.
     pub fn failed(&self) -> (u64, Vec<Failed>) {
-        let last = self.failed.lock();
-        (last.total, last.all.iter().cloned().collect())
+        let failed = self.failed.lock();
+        let Failures { lasting, passing } = &*failed;
+        let mut all: Vec<Failed> = lasting.all.iter().chain(&passing.all).cloned().collect();
+        let total = lasting.total + passing.total;
+        drop(failed);
+        all.sort_by_key(|failed| failed.op.ended);
+        (total, all)
     }
 }

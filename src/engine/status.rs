@@ -87,6 +87,8 @@ impl Inner {
     }
 
     pub(super) fn status(&self) -> Status {
+        // Before those that ended: what ends meanwhile is found twice rather than nowhere.
+        let running = self.registry.all().iter().map(running_op).collect();
         let (succeeded_total, succeeded) = self.registry.succeeded();
         let (failed_total, failed) = self.registry.failed();
         Status {
@@ -99,7 +101,7 @@ impl Inner {
             pieces_in_use: self.pool.in_use(),
             pieces_idle: self.pool.idle(),
             stores: self.stores.look(),
-            running: self.registry.all().iter().map(running_op).collect(),
+            running,
             succeeded_total,
             failed_total,
             succeeded: succeeded.iter().map(succeeded_op).collect(),

@@ -153,6 +153,17 @@ labels! {
     }
 }
 
+impl Op {
+    /// Whether it only asks, and is over soon: reads, listings and looks. Nobody waits for their end, and there are
+    /// thousands of them for each of the others.
+    pub const fn comes_and_goes(self) -> bool {
+        match self {
+            Op::Offload | Op::Writer | Op::Verify | Op::Delete | Op::Reap | Op::Sweep => false,
+            Op::Read | Op::ReadRecords | Op::ReadAttachment | Op::Stat | Op::List | Op::ObjectRange => true,
+        }
+    }
+}
+
 /// How something ended: `OK`, or the code of its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Outcome(Option<Code>);

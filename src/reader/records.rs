@@ -93,9 +93,8 @@ impl Reader {
     /// `max_bytes` together, but always one if there is any. 0 is no limit of one's own for either; the limit of lent
     /// memory remains.
     ///
-    /// Behind the last record the batch is empty and `at_end`. A batch ends in front of a damaged block; a call that
-    /// begins there is `CORRUPT`. `INVALID_ARGUMENT` for a segment of bytes,
-    /// `RESOURCE_EXHAUSTED` where not one block fits `memory.lent.limit`, and the errors of
+    /// Behind the last record the batch is empty and `at_end`. A batch ends in front of a damaged block or index
+    /// page; a call that begins there is `CORRUPT`. `INVALID_ARGUMENT` for a segment of bytes, `RESOURCE_EXHAUSTED` where not one block fits `memory.lent.limit`, and the errors of
     /// [`read_range`](Reader::read_range).
     pub async fn read_records(
         self: Arc<Self>,
@@ -116,7 +115,11 @@ impl Reader {
         let mut covered: Option<Range<u64>> = None;
         let mut one_by_one = false;
         while !batch.full {
-            let mut blocks = self.next_blocks(&op, &segment, &batch).await?;
+            let mut blocks = match self.next_blocks(&op, &segment, &batch).await {
+                // Of a damaged index page nobody knows its blocks: it ends a batch as a damaged block does.
+                Err(e) if e.code() == Code::Corrupt && !batch.records.is_empty() => break,
+                blocks => blocks?,
+            };
             if blocks.is_empty() {
                 break;
             }

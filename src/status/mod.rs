@@ -48,7 +48,8 @@ pub struct Status {
     pub failed_total: u64,
     /// The last operations that succeeded, the oldest first. Reads, listings and looks are not remembered.
     pub succeeded: Vec<SucceededOp>,
-    /// The last operations that failed, of all kinds, the oldest first.
+    /// The last operations that failed, the oldest first: so many of those that `succeeded` remembers, and as many of
+    /// reads, listings and looks.
     pub failed: Vec<FailedOp>,
 }
 

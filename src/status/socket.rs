@@ -9,7 +9,7 @@
 //! Invariant: only its owner and root are told anything: the socket has mode 0600 before anybody can connect, its
 //! folder is nobody else's to write to, and each peer's user is asked of the system. Only what this engine has made is
 //! removed, and a socket behind which a process lives is never taken. Nobody waits for a client: lines are built on the
-//! engine's threads from copies, and a client that does not read is left after [`SLOW`].
+//! engine's threads from copies, one at a time, and a client that does not read is left after [`SLOW`].
 //!
 //! Trade-off: one task for each client and at most [`CLIENTS`] of them, which share a line for [`FRESH`]. So a broker
 //! with ten thousand operations in flight builds a few lines a second at most, and what they say is a quarter of a
@@ -37,6 +37,7 @@ use tokio::{
     io::Interest,
     net::{UnixListener, UnixSocket, UnixStream},
     runtime::Handle,
+    sync::Mutex as AsyncMutex,
     time::{sleep, timeout},
 };
 
@@ -64,7 +65,8 @@ pub struct StatusSocket {
 /// What all clients share.
 struct Server {
     tell: Box<dyn Fn() -> Option<String> + Send + Sync>,
-    latest: Mutex<Option<(Instant, Arc<str>)>>,
+    /// Held while a line is built. Who wants one meanwhile waits as a task, since the threads are for operations.
+    latest: AsyncMutex<Option<(Instant, Arc<str>)>>,
     clients: Mutex<Vec<Arc<Client>>>,
 }
 
@@ -117,8 +119,11 @@ impl StatusSocket {
             let _ = fs::remove_file(path);
             failed(e)
         })?;
-        let server =
-            Arc::new(Server { tell: Box::new(tell), latest: Mutex::default(), clients: Mutex::default() });
+        let server = Arc::new(Server {
+            tell: Box::new(tell),
+            latest: AsyncMutex::default(),
+            clients: Mutex::default(),
+        });
         handle.spawn(serve(server.clone(), listener));
         Ok(StatusSocket { path: path.to_owned(), identity, server })
     }
@@ -302,7 +307,7 @@ fn admit(server: &Arc<Server>, stream: UnixStream) {
 }
 
 async fn attend(server: Arc<Server>, client: Arc<Client>) {
-    while let Some(line) = server.line() {
+    while let Some(line) = server.line().await {
         if !matches!(timeout(SLOW, client.send(&line)).await, Ok(Ok(()))) {
             break;
         }
@@ -312,17 +317,20 @@ async fn attend(server: Arc<Server>, client: Arc<Client>) {
             () = client.gone() => break,
         }
     }
-    let mut clients = server.clients.lock();
-    clients.retain(|other| !Arc::ptr_eq(other, &client));
-    if clients.is_empty() {
-        *server.latest.lock() = None;
+    let alone = {
+        let mut clients = server.clients.lock();
+        clients.retain(|other| !Arc::ptr_eq(other, &client));
+        clients.is_empty()
+    };
+    if alone {
+        *server.latest.lock().await = None;
     }
 }
 
 impl Server {
     /// What to tell now.
-    fn line(&self) -> Option<Arc<str>> {
-        let mut latest = self.latest.lock();
+    async fn line(&self) -> Option<Arc<str>> {
+        let mut latest = self.latest.lock().await;
         if let Some((at, line)) = &*latest
             && at.elapsed() < FRESH
         {

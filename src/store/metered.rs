@@ -178,7 +178,7 @@ impl ObjectStore for MeteredStore {
         Box::pin(self.inner.list(prefix, after, max).inspect(move |page| counted.end_as(page.as_ref().err())))
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         let counted = Counted::new(&self.metrics, Request::Head);
         Box::pin(self.inner.confirm(key, ours).inspect(move |commit| counted.end_as(refused(commit))))
     }

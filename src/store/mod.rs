@@ -266,9 +266,10 @@ pub trait ObjectStore: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<ListPage>>;
 
     /// Makes sure of an object that a look has shown and no answer has: that it lasts, and is kept as the settings
-    /// demand. `ours`: it is of the writer that asks. `Done`: it is. `NotDone`: it is not, and was removed again where
-    /// it is ours. `Unknown`: that cannot be said now. Never `Exists`.
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    /// demand. `ours`: the UUID that the writer which asks has given it ([`UploadInfo::uuid`]), if it is that writer's.
+    /// `Done`: it is. `NotDone`: it is not, and was removed again where it is ours. `Unknown`: that cannot be said now,
+    /// or another object stands there by now. Never `Exists`.
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         let _ = (key, ours);
         Box::pin(std::future::ready(Commit::Done))
     }

@@ -314,7 +314,8 @@ impl Commitment<'_> {
     /// What a look has shown will stay, and is as the settings demand.
     async fn confirmed(&self, op: &Op, ours: bool) -> Result<()> {
         op.stage("confirm");
-        match op.guard_uncancelled(async { Ok(self.store.confirm(self.key, ours).await) }).await {
+        let uuid = ours.then_some(self.info.uuid.as_str());
+        match op.guard_uncancelled(async { Ok(self.store.confirm(self.key, uuid).await) }).await {
             Ok(Commit::Done | Commit::Exists) => Ok(()),
             Ok(Commit::NotDone(e)) => Err(e),
             Ok(Commit::Unknown(e)) | Err(e) => Err(self.unknown(e)),

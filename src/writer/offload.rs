@@ -304,7 +304,7 @@ async fn compare_first(
     if seal.identity(len, crc64, crc32c)?.same(&there, if_exists) {
         op.stage("confirm");
         if let Commit::NotDone(e) | Commit::Unknown(e) =
-            op.guard(async { Ok(ctx.store.confirm(key, false).await) }).await?
+            op.guard(async { Ok(ctx.store.confirm(key, None).await) }).await?
         {
             return Err(e);
         }

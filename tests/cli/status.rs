@@ -1,7 +1,7 @@
 //! `seglift status`, with the command itself as the host.
 
 use crate::run::{Place, Run, log};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixListener,
@@ -128,6 +128,27 @@ fn waiting_fails_as_what_was_waited_for() {
     let failed = run.json().pop().unwrap()["failed"][0].clone();
     assert_eq!((failed["code"].as_str(), failed["what"].as_str()), (Some("PERMISSION_DENIED"), Some("k")));
     assert!(run.err.contains("1 operation failed meanwhile"), "{}", run.err);
+}
+
+#[test]
+fn a_failure_counts_that_the_host_has_forgotten_when_the_wait_ends() {
+    let place = Place::new();
+    let op = |id: u64, kind: &str, code: &str| json!({"id": id, "kind": kind, "what": "k", "code": code});
+    let (old, lost) = (op(1, "offload", "CORRUPT"), op(2, "offload", "PERMISSION_DENIED"));
+    let (other, read) = (op(3, "writer", ""), op(4, "read", "NOT_FOUND"));
+    let lines = [
+        json!({"running": [lost, other], "failed": [old], "failed_total": 1}),
+        json!({"running": [other], "failed": [old, lost, read], "failed_total": 3}),
+        json!({"running": [], "failed": [read], "failed_total": 3}),
+    ];
+    let host = UnixListener::bind(place.path("status")).unwrap();
+    let answering = thread::spawn(move || {
+        let (mut stream, _) = host.accept().unwrap();
+        lines.iter().for_each(|line| writeln!(stream, "{line}").unwrap());
+    });
+    let run = place.run(["status", "status", "--wait"]).ends(8);
+    assert!(run.err.contains("1 operation failed meanwhile"), "{}", run.err);
+    answering.join().unwrap();
 }
 
 #[test]

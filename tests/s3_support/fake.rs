@@ -85,6 +85,8 @@ pub enum Reply {
     Without(&'static str),
 }
 
+const UUID: &str = "x-amz-meta-seglift-uuid";
+
 /// What kind of look-alike it is.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manners {
@@ -111,6 +113,8 @@ struct State {
     objects: BTreeMap<String, Vec<u8>>,
     /// Objects, by path, and how they are encrypted.
     encrypted: BTreeMap<String, String>,
+    /// The UUIDs of objects, by path, and of uploads, by id.
+    uuids: BTreeMap<String, String>,
     uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
     begun: usize,
     log: Vec<Request>,
@@ -306,6 +310,7 @@ impl Fake {
             }
             Kind::Put => {
                 state.encrypted.insert(request.path.clone(), encryption.into());
+                state.uuids.insert(request.path.clone(), request.header(UUID).into());
                 state.objects.insert(request.path.clone(), payload);
                 Answer { status: 200, headers, body: Vec::new() }
             }
@@ -313,6 +318,7 @@ impl Fake {
                 state.begun += 1;
                 let id = format!("upload-{}", state.begun);
                 state.uploads.insert(id.clone(), BTreeMap::new());
+                state.uuids.insert(id.clone(), request.header(UUID).into());
                 let result = "InitiateMultipartUploadResult";
                 let body = format!("<{result}><UploadId>{id}</UploadId></{result}>");
                 Answer { status: 200, headers, body: body.into() }
@@ -358,6 +364,8 @@ impl Fake {
                 let Some(parts) = state.uploads.remove(id) else { return error(404, "NoSuchUpload") };
                 let object = parts.into_values().collect::<Vec<_>>().concat();
                 state.objects.insert(request.path.clone(), object);
+                let uuid = state.uuids.remove(id).unwrap_or_default();
+                state.uuids.insert(request.path.clone(), uuid);
                 let result = "CompleteMultipartUploadResult";
                 let body = format!("<{result}><ETag>\"e\"</ETag></{result}>");
                 Answer { status: 200, headers, body: body.into() }
@@ -391,6 +399,9 @@ impl Fake {
                 Some(object) => {
                     let mut headers = vec![("last-modified", "Wed, 21 Oct 2015 07:28:00 GMT".to_owned())];
                     headers.push(("etag", format!("\"{:x}\"", object.len())));
+                    if let Some(uuid) = state.uuids.get(&request.path) {
+                        headers.push((UUID, uuid.clone()));
+                    }
                     if let Some(encryption) = state.encrypted.get(&request.path) {
                         headers.push(("x-amz-server-side-encryption", encryption.clone()));
                     }

@@ -5,6 +5,7 @@ use seglift::{
     Code, Driver,
     codec::Codec,
     engine::{Call, Engine, EngineOptions},
+    status::socket::StatusSocket,
 };
 use serde_json::Value;
 use std::{
@@ -17,6 +18,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::{Mutex, mpsc},
     thread,
     time::Instant,
 };
@@ -256,8 +258,9 @@ fn who_does_not_read_the_status_slows_no_operation() {
     let engine = folder.open();
     let driver = Place::memory().open_on(&engine, "", &[]);
     // Lines of which a socket holds one at most.
+    let long = vec!["x".repeat(100); 8].join("/");
     for n in 0..128 {
-        code(read(&driver, &by_key(&format!("{n}/{}", "x".repeat(1000))), 0, 1));
+        assert_eq!(code(read(&driver, &by_key(&format!("{n}/{long}")), 0, 1)), Code::NotFound);
     }
     assert!(engine.status_json().len() > 150_000);
     let stuck: Vec<UnixStream> = (0..8).map(|_| UnixStream::connect(folder.socket()).unwrap()).collect();
@@ -277,6 +280,32 @@ fn who_does_not_read_the_status_slows_no_operation() {
         || "the places stay taken".to_owned(),
     );
     drop(stuck);
+}
+
+#[test]
+fn clients_that_wait_for_a_line_hold_no_thread() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (began, begun) = mpsc::channel();
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    let tell = move || {
+        began.send(()).unwrap();
+        released.lock().unwrap().recv().ok().map(|()| "{}".to_owned())
+    };
+    let socket = StatusSocket::open(&folder.socket(), runtime.handle(), tell).unwrap();
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::new(&folder.socket())).collect();
+    begun.recv_timeout(ms(10_000)).unwrap();
+    // Until all are admitted, and one of them builds.
+    thread::sleep(ms(200));
+    let (ran, running) = mpsc::channel();
+    runtime.spawn(async move { ran.send(()).unwrap() });
+    let free = running.recv_timeout(ms(5_000));
+    release.send(()).unwrap();
+    assert!(free.is_ok(), "the other thread waits for the line, too");
+    clients.iter_mut().for_each(|client| assert!(client.line().is_some()));
+    drop(release);
+    socket.close(String::new);
 }
 
 #[test]

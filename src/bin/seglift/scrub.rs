@@ -148,7 +148,7 @@ impl<'a> Walk<'a> {
                 counted = ScrubTally { gone: tally.gone + 1, ..*tally };
             }
             // The next run is to look at it: what it stands at must not pass it.
-            Err(error) if self.file.is_some() && exit_status(error.code()) == 7 => {
+            Err(error) if self.file.is_some() && says_nothing_of_the_object(error.code()) => {
                 return Err(error.context(&address.key).into());
             }
             Err(error) => {
@@ -206,4 +206,9 @@ impl<'a> Walk<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether any object would have failed so: the store is away, or it does not take the credentials (any more).
+fn says_nothing_of_the_object(code: Code) -> bool {
+    code == Code::Unauthenticated || exit_status(code) == 7
 }

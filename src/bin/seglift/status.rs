@@ -10,9 +10,10 @@ use crate::{
     talk::one_line,
 };
 use indicatif::HumanBytes;
-use seglift::{Code, Error, Result};
+use seglift::{Code, Error, Result, engine::OpKind};
 use serde_json::Value;
 use std::{
+    collections::HashSet,
     fmt::Write as _,
     io::{self, BufRead, BufReader, ErrorKind, Read},
     os::unix::net::UnixStream,
@@ -28,8 +29,6 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LONGEST: u64 = 64 << 20;
 /// Between two lines of talk while it waits.
 const EVERY: Duration = Duration::from_secs(5);
-/// What `--wait` waits for: what changes a store, and what somebody else waits for. Reads come and go.
-const AWAITED: [&str; 6] = ["offload", "writer", "verify", "delete", "reap", "sweep"];
 
 /// Shows it once, or waits until nothing is under way.
 pub fn run(app: &mut App, args: &args::Status) -> Result<(), Failure> {
@@ -40,32 +39,32 @@ pub fn run(app: &mut App, args: &args::Status) -> Result<(), Failure> {
     if !args.wait {
         return app.out.result(|| seen.clone(), || text(&seen));
     }
-    let before = seen["failed_total"].as_u64().unwrap_or(0);
+    // By line, since what failed in a long wait may be remembered no longer at its end.
+    let mut known: HashSet<u64> = awaited(&seen, "failed").map(|op| number(op, "id")).collect();
+    let mut failed: Vec<Code> = Vec::new();
     let mut said = Instant::now();
     let ended = loop {
         if app.out.json {
             app.out.result(|| seen.clone(), String::new)?;
         }
-        let awaited: Vec<&Value> = list(&seen, "running").iter().filter(is_awaited).collect();
-        if awaited.is_empty() {
+        let running: Vec<&Value> = awaited(&seen, "running").collect();
+        if running.is_empty() {
             break Ok(());
         }
         if said.elapsed() >= EVERY {
             said = Instant::now();
-            app.talk.note(under_way(&awaited));
+            app.talk.note(under_way(&running));
         }
         match host.line(until) {
             Ok(next) => seen = next,
-            Err(error) => break Err(error.context(under_way(&awaited))),
+            Err(error) => break Err(error.context(under_way(&running))),
         }
+        failed.extend(awaited(&seen, "failed").filter(|op| known.insert(number(op, "id"))).map(code));
     };
     if !app.out.json {
         app.out.result(|| Value::Null, || text(&seen))?;
     }
     ended?;
-    let since = seen["failed_total"].as_u64().unwrap_or(0).saturating_sub(before);
-    let last = list(&seen, "failed").iter().rev().take(usize::try_from(since).unwrap_or(usize::MAX));
-    let failed: Vec<Code> = last.filter(is_awaited).map(code).collect();
     failed.iter().for_each(|&code| app.count(code));
     app.talk.note(match failed.len() as u64 {
         0 => "nothing is under way, and nothing failed meanwhile".to_owned(),
@@ -190,8 +189,12 @@ fn code(object: &Value) -> Code {
     Code::ALL.iter().copied().find(|code| code.name() == name).unwrap_or(Code::Internal)
 }
 
-fn is_awaited(op: &&Value) -> bool {
-    AWAITED.contains(&word(op, "kind"))
+/// Those of a list that `--wait` waits for. Of a kind that a newer host may have nobody knows here how long it takes.
+fn awaited<'a>(status: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    list(status, name).iter().filter(|op| {
+        let kind = word(op, "kind");
+        OpKind::ALL.iter().any(|known| known.name() == kind && !known.comes_and_goes())
+    })
 }
 
 fn under_way(ops: &[&Value]) -> String {

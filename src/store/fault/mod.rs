@@ -221,7 +221,7 @@ impl ObjectStore for FaultStore {
         })
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         self.inner.confirm(key, ours)
     }
 

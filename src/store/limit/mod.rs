@@ -324,7 +324,7 @@ impl ObjectStore for LimitStore {
         })
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             match self.read_place().await {
                 Ok(_place) => self.inner.confirm(key, ours).await,

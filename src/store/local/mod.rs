@@ -122,7 +122,7 @@ impl ObjectStore for LocalStore {
         Box::pin(blocking(move || list::list(&root, &prefix, after.as_deref(), max)))
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, _ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, _ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         let (root, key) = (self.root.clone(), key.clone());
         Box::pin(async move {
             match blocking(move || upload::make_last(&root, &key)).await {
@@ -335,10 +335,10 @@ mod tests {
         let store = LocalStore { root, uri: String::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let key = Key::new("t/k").unwrap();
-        let first = runtime.block_on(store.confirm(&key, false));
+        let first = runtime.block_on(store.confirm(&key, None));
         assert!(matches!(first, Commit::Done), "{first:?}");
         assert_eq!(SYNCED.load(Relaxed), 2, "its folder and the root");
-        let second = runtime.block_on(store.confirm(&key, false));
+        let second = runtime.block_on(store.confirm(&key, None));
         assert!(matches!(&second, Commit::Unknown(e) if !e.retryable()), "{second:?}");
     }
 

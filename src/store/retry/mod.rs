@@ -285,7 +285,7 @@ impl ObjectStore for RetryStore {
         Box::pin(self.0.run(Operation::List, false, move || self.0.inner.list(prefix, after, max)))
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         Box::pin(async move {
             let send = || async {
                 match self.0.inner.confirm(key, ours).await {

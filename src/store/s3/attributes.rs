@@ -17,8 +17,10 @@ use aws_sdk_s3::{
     operation::{
         complete_multipart_upload::builders::CompleteMultipartUploadFluentBuilder,
         create_multipart_upload::builders::CreateMultipartUploadFluentBuilder,
-        get_object::builders::GetObjectFluentBuilder, head_object::builders::HeadObjectFluentBuilder,
-        list_parts::builders::ListPartsFluentBuilder, put_object::builders::PutObjectFluentBuilder,
+        get_object::builders::GetObjectFluentBuilder,
+        head_object::{HeadObjectOutput, builders::HeadObjectFluentBuilder},
+        list_parts::builders::ListPartsFluentBuilder,
+        put_object::builders::PutObjectFluentBuilder,
         upload_part::builders::UploadPartFluentBuilder,
     },
     types::{ObjectCannedAcl, ServerSideEncryption, StorageClass},
@@ -223,13 +225,8 @@ impl Attributes {
         crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, all.as_bytes())
     }
 
-    /// Whether encryption is asked for at all.
+    /// Whether encryption is asked for at all, so that answers must show it.
     pub fn encrypts(&self) -> bool {
-        !matches!(self.encryption, Encryption::Off)
-    }
-
-    /// Whether answers must show an encryption.
-    pub fn wants_encryption(&self) -> bool {
         !matches!(self.encryption, Encryption::Off)
     }
 
@@ -279,6 +276,12 @@ fn metadata(info: &UploadInfo) -> HashMap<String, String> {
         .chain(user)
         .map(|(name, value)| (format!("{NAMESPACE}{}", name.replace('_', "-")), header(value)))
         .collect()
+}
+
+/// Whether an object is the upload with this UUID, by the metadata that it got when it was made.
+pub(super) fn carries(head: &HeadObjectOutput, uuid: &str) -> bool {
+    let name = format!("{NAMESPACE}uuid");
+    head.metadata().and_then(|metadata| metadata.get(&name)).is_some_and(|shown| *shown == header(uuid))
 }
 
 fn header(text: &str) -> String {

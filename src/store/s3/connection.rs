@@ -37,7 +37,6 @@ pub(super) struct Connection {
     sse: Sse,
     http: http::Client,
     engine: Option<Engine>,
-    /// Apart, since a reader may be slow to take what has arrived, and no writer may wait for that.
     open: OnceCell<Open>,
 }
 

@@ -167,7 +167,7 @@ impl ObjectStore for S3Store {
         Box::pin(self.list_objects(prefix, after, max))
     }
 
-    fn confirm<'a>(&'a self, key: &'a Key, ours: bool) -> BoxFuture<'a, Commit> {
+    fn confirm<'a>(&'a self, key: &'a Key, ours: Option<&'a str>) -> BoxFuture<'a, Commit> {
         Box::pin(self.confirm_object(key, ours))
     }
 

@@ -11,7 +11,7 @@
 
 use super::{
     S3Store,
-    attributes::echo,
+    attributes::{carries, echo},
     body::{Integrity, Prepared, Sending, header_value},
     connection::Connection,
     errors::{self, Action, At},
@@ -124,14 +124,18 @@ impl S3Store {
 
     /// See [`ObjectStore::confirm`](crate::store::ObjectStore::confirm): the answer that should have shown the
     /// encryption was lost, so a HEAD is asked for it.
-    pub(super) async fn confirm_object(&self, key: &Key, ours: bool) -> Commit {
-        if !ours || !self.attributes.wants_encryption() {
-            return Commit::Done;
-        }
+    pub(super) async fn confirm_object(&self, key: &Key, ours: Option<&str>) -> Commit {
+        let Some(uuid) = ours.filter(|_| self.attributes.encrypts()) else { return Commit::Done };
         let head = match self.head(key).await {
             Ok(head) => head,
             Err(e) => return Commit::Unknown(e),
         };
+        // Whatever came in the place of ours since the look is not ours to judge, nor to remove.
+        if !carries(&head, uuid) {
+            let what =
+                format!("{key} does not carry the UUID of what was stored there; another writer replaced it");
+            return Commit::Unknown(Error::new(Code::Busy, what).with_retryable(false));
+        }
         match self.attributes.check_echo(echo!(head)) {
             Ok(()) => Commit::Done,
             Err(e) => {
