@@ -205,7 +205,7 @@ impl ObjectStore for MemoryStore {
             });
             let number = self.place.next_upload.fetch_add(1, Relaxed);
             self.place.uploads.lock().insert(number, unended.clone());
-            Ok(self.upload(number, unended))
+            Ok(self.upload(number, unended, false))
         })
     }
 
@@ -220,7 +220,7 @@ impl ObjectStore for MemoryStore {
             open && unended.key == *key && unended.owner == info.owner
         });
         let number = id.parse().ok();
-        let upload = found.zip(number).map(|(unended, number)| self.upload(number, unended));
+        let upload = found.zip(number).map(|(unended, number)| self.upload(number, unended, true));
         Box::pin(std::future::ready(Ok(upload)))
     }
 
@@ -342,8 +342,8 @@ impl ObjectStore for MemoryStore {
 }
 
 impl MemoryStore {
-    fn upload(&self, number: u64, unended: Arc<Unended>) -> Box<dyn Upload> {
-        Box::new(MemoryUpload { store: self.clone(), number, unended, kept: AtomicBool::new(false) })
+    fn upload(&self, number: u64, unended: Arc<Unended>, kept: bool) -> Box<dyn Upload> {
+        Box::new(MemoryUpload { store: self.clone(), number, unended, kept: AtomicBool::new(kept) })
     }
 
     fn unended(&self, id: &str) -> Option<Arc<Unended>> {

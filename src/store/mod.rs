@@ -236,7 +236,8 @@ pub trait ObjectStore: Send + Sync + 'static {
     /// Goes on with an upload that was kept, or whose process was killed: `id` is what its [`Upload::id`] said, `info` what
     /// it was begun with. No part of it counts before [`Upload::has_part`] has compared it. `None`: there is none any more,
     /// it is not one of this owner's, or uploads are begun in another way now. `BUSY`: whoever began it is still at it. A
-    /// store that cannot do this has none.
+    /// store that cannot do this has none. What is found is [kept](Upload::keep) already, so dropping this future removes
+    /// nothing.
     fn resume<'a>(
         &'a self,
         key: &'a Key,

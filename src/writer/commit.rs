@@ -132,13 +132,22 @@ impl Commitment<'_> {
         if !self.store.capabilities().atomic_create {
             op.stage("look before the commit");
             if let Some(there) = op.guard(look(self.store, self.key)).await? {
-                return Ok(self.taken(op, there).await?);
+                let taken = self.taken(op, there, false).await?;
+                // It may be ours, of an earlier attempt.
+                op.commit_sent();
+                return Ok(taken);
             }
         }
         op.stage("commit");
         op.commit_sent();
         let settled = self.settle_sent(op, pending).await;
-        if !matches!(&settled, Err(Ended::Failed(e)) if e.code() == Code::OutcomeUnknown) {
+        // What is committed stays so for whatever cuts the operation off behind this.
+        let not_committed = match &settled {
+            Ok(_) => false,
+            Err(Ended::Failed(e)) => e.code() != Code::OutcomeUnknown,
+            Err(Ended::Gone(_)) => true,
+        };
+        if not_committed {
             op.commit_settled();
         }
         settled
@@ -153,7 +162,7 @@ impl Commitment<'_> {
             let answer = match self.send(op, pending, uncertain.is_some()).await {
                 Ok(answer) => answer,
                 Err(NotSent(e)) if uncertain.is_none() => return Err(e.into()),
-                Err(NotSent(e)) => return Err(self.unknown(uncertain.unwrap_or(e)).into()),
+                Err(NotSent(e)) => return Err(unknown(self.key, uncertain.unwrap_or(e)).into()),
             };
             match answer {
                 Commit::Done if self.store.capabilities().atomic_create => return Ok(Settled::Committed),
@@ -168,10 +177,10 @@ impl Commitment<'_> {
                             Err(e) => Err(e.clone()),
                         };
                         match (ours, looked) {
-                            (Ok(true), Ok(Some(there))) => return Ok(self.taken(op, there).await?),
+                            (Ok(true), Ok(Some(there))) => return Ok(self.taken(op, there, false).await?),
                             (Ok(_), _) => {}
                             // Then it may be there: not for us to call it not committed.
-                            (Err(look), _) => return Err(self.unknown(e.context(look)).into()),
+                            (Err(look), _) => return Err(unknown(self.key, e.context(look)).into()),
                         }
                     }
                     return Err(match pending {
@@ -185,17 +194,17 @@ impl Commitment<'_> {
             op.stage("settle");
             let looked = op.guard_uncancelled(look(self.store, self.key)).await;
             match (looked, answer) {
-                // Its answer has told everything.
-                (Ok(Some(there)), Commit::Done) if there.id() == self.id => return Ok(Settled::Committed),
-                (Ok(Some(there)), _) => return Ok(self.taken(op, there).await?),
+                (Ok(Some(there)), answer) => {
+                    return Ok(self.taken(op, there, matches!(answer, Commit::Done)).await?);
+                }
                 // This request did nothing and the next one would not either; an earlier one may yet.
-                (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(self.unknown(e).into()),
+                (Ok(None), Commit::NotDone(e)) if !e.retryable() => return Err(unknown(self.key, e).into()),
                 (Ok(None), Commit::NotDone(e) | Commit::Unknown(e)) => {
                     // A store that is away is waited for; one that is there and fails again and again will not change
                     // its mind because we ask more often.
                     failing = (e.http_status() != 0).then(|| failing.unwrap_or_else(Instant::now));
                     if failing.is_some_and(|since| since.elapsed() >= self.patience) {
-                        return Err(self.unknown(e).into());
+                        return Err(unknown(self.key, e).into());
                     }
                     uncertain = Some(e);
                 }
@@ -214,7 +223,7 @@ impl Commitment<'_> {
                     let freed = Error::new(Code::Busy, what);
                     return Err(match uncertain {
                         None => Ended::Gone(freed),
-                        Some(_) => self.unknown(freed).into(),
+                        Some(_) => unknown(self.key, freed).into(),
                     });
                 }
                 (Ok(None), Commit::Exists) => {}
@@ -230,7 +239,7 @@ impl Commitment<'_> {
                     // Otherwise it may be ours, damaged on the way here (looks again) or for good (gives up).
                     unreadable += u32::from(e.code() == Code::AlreadyExists);
                     if unreadable == UNREADABLE || op.remaining().is_zero() {
-                        return Err(self.unknown(e).into());
+                        return Err(unknown(self.key, e).into());
                     }
                     uncertain = Some(e);
                 }
@@ -240,7 +249,7 @@ impl Commitment<'_> {
                 Ok(())
             });
             if let Err(e) = slept.await {
-                return Err(self.unknown(uncertain.unwrap_or(e)).into());
+                return Err(unknown(self.key, uncertain.unwrap_or(e)).into());
             }
             pause = (pause * 2).min(PAUSE.1);
             op.stage("commit again");
@@ -295,44 +304,49 @@ impl Commitment<'_> {
         Ok(ours.token(0) == there.token(0))
     }
 
-    /// There is an object under the key: ours, one with the same content as far as was asked, or another.
-    async fn taken(&self, op: &Op, there: Tail) -> Result<Settled> {
-        if self.is_ours_there(op, &there).await? {
-            self.confirmed(op, true).await?;
+    /// There is an object under the key: ours, one with the same content as far as was asked, or another. Where the
+    /// commit was `done` its answer has told everything of ours.
+    async fn taken(&self, op: &Op, there: Tail, done: bool) -> Result<Settled> {
+        if self.is_ours_there(op, &there).await.map_err(|e| unknown(self.key, e))? {
+            if !done {
+                confirmed(op, self.store, self.key, Some(&self.info.uuid)).await?;
+            }
             return Ok(Settled::Committed);
         }
         if self.if_exists != IfExists::Fail {
             let ours = Identity::of(&op.guard_deadline_only((self.tail)()).await?);
             if ours.same(&there, self.if_exists) {
-                self.confirmed(op, false).await?;
+                confirmed(op, self.store, self.key, None).await?;
                 return Ok(Settled::Existed(Box::new(there)));
             }
         }
         Err(already_exists(self.key, &there, self.if_exists))
     }
+}
 
-    /// What a look has shown will stay, and is as the settings demand.
-    async fn confirmed(&self, op: &Op, ours: bool) -> Result<()> {
-        op.stage("confirm");
-        let uuid = ours.then_some(self.info.uuid.as_str());
-        match op.guard_uncancelled(async { Ok(self.store.confirm(self.key, uuid).await) }).await {
-            Ok(Commit::Done | Commit::Exists) => Ok(()),
-            Ok(Commit::NotDone(e)) => Err(e),
-            Ok(Commit::Unknown(e)) | Err(e) => Err(self.unknown(e)),
-        }
+/// What a look has shown will stay, and is as the settings demand. `uuid` is that of the object if it is ours.
+pub(super) async fn confirmed(op: &Op, store: &dyn ObjectStore, key: &Key, uuid: Option<&str>) -> Result<()> {
+    op.stage("confirm");
+    match op.guard_uncancelled(async { Ok(store.confirm(key, uuid).await) }).await {
+        Ok(Commit::Done | Commit::Exists) => Ok(()),
+        Ok(Commit::NotDone(e)) => Err(e),
+        Ok(Commit::Unknown(e)) | Err(e) => Err(unknown(key, e)),
     }
+}
 
-    fn unknown(&self, last: Error) -> Error {
-        Error::new(
-            Code::OutcomeUnknown,
-            format!(
-                "the commit of {} was sent and its result could not be learnt; offload the segment again with the \
-                 same key to settle it (last answer: {last})",
-                self.key
-            ),
-        )
-        .with_service(last.http_status(), last.service_code(), last.request_id(), last.extended_request_id())
-    }
+/// What cannot be learnt, after the answer `last`.
+pub(super) fn unknown(key: &Key, last: Error) -> Error {
+    let (status, code) = (last.http_status(), last.service_code());
+    let what = format!(
+        "whether {key} is committed for good could not be learnt; offload the segment again with the same key to settle \
+         it (last answer: {last})"
+    );
+    Error::new(Code::OutcomeUnknown, what).with_service(
+        status,
+        code,
+        last.request_id(),
+        last.extended_request_id(),
+    )
 }
 
 /// Whether a look was refused for good.
@@ -413,4 +427,125 @@ async fn fetch(store: &dyn ObjectStore, key: &Key, range: GetRange) -> Result<(V
     let got = store.get(key, range).await?;
     let object_len = got.object_len;
     Ok((got.collect().await?, object_len))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Driver,
+        config::Config,
+        engine::{Call, Defaults, Engine, EngineOptions, OpKind},
+        store::{Capabilities, Entry, Get, ListPage, MemoryStore},
+        writer::{Segment, Source},
+    };
+    use bytes::Bytes;
+
+    struct Blob(Bytes);
+
+    impl Body for Blob {
+        fn len(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn open(&self) -> crate::store::ByteStream {
+            futures_util::stream::iter([Ok(self.0.clone())]).boxed()
+        }
+
+        fn crc32c(&self) -> Option<u32> {
+            None
+        }
+    }
+
+    /// Creates whatever stands under the key, and just after a put somebody else's object takes the place of ours.
+    struct Overwritten {
+        inner: MemoryStore,
+        theirs: Bytes,
+    }
+
+    impl ObjectStore for Overwritten {
+        fn uri(&self) -> &str {
+            self.inner.uri()
+        }
+
+        fn capabilities(&self) -> Capabilities {
+            Capabilities { atomic_create: false, ..self.inner.capabilities() }
+        }
+
+        fn put<'a>(&'a self, key: &'a Key, info: &'a UploadInfo, _: Arc<dyn Body>) -> BoxFuture<'a, Commit> {
+            self.inner.put(key, info, Arc::new(Blob(self.theirs.clone())))
+        }
+
+        fn begin<'a>(&'a self, key: &'a Key, info: &'a UploadInfo) -> BoxFuture<'a, Result<Box<dyn Upload>>> {
+            self.inner.begin(key, info)
+        }
+
+        fn get<'a>(&'a self, key: &'a Key, range: GetRange) -> BoxFuture<'a, Result<Get>> {
+            self.inner.get(key, range)
+        }
+
+        fn head<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Entry>> {
+            self.inner.head(key)
+        }
+
+        fn delete<'a>(&'a self, keys: &'a [Key]) -> BoxFuture<'a, Vec<Result<()>>> {
+            self.inner.delete(keys)
+        }
+
+        fn list<'a>(
+            &'a self,
+            prefix: &'a str,
+            after: Option<&'a str>,
+            max: usize,
+        ) -> BoxFuture<'a, Result<ListPage>> {
+            self.inner.list(prefix, after, max)
+        }
+    }
+
+    /// An object of this content, and its tail.
+    fn object(engine: &Engine, content: &'static [u8]) -> (Bytes, Tail) {
+        let driver = Driver::open(engine, "memory:", &Config::new()).unwrap();
+        let segment = Segment::new("k", Source::Bytes(Bytes::from_static(content)));
+        let len = driver.offload(segment, &Call::default()).unwrap().object_bytes;
+        let bytes = driver.object_range("k", 0, len, &Call::default()).unwrap();
+        let Ok(Located::Here { within, position }) = locate_tail(&bytes, len) else { panic!("it is small") };
+        let tail = Tail::parse(&bytes[within], position, len).unwrap();
+        (Bytes::copy_from_slice(&bytes), tail)
+    }
+
+    /// Settles a put behind which an object of the same UUID turns up: `same` as ours, or with another content.
+    fn settle(same: bool, resumes: bool, panics: bool) -> Result<Settled> {
+        let engine = Engine::new(EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
+        let ((theirs, there), (_, other)) = (object(&engine, b"theirs"), object(&engine, b"ours"));
+        let (id, ours) = (there.id(), if same { there } else { other });
+        let op = engine.start(OpKind::Offload, "k", &Call::default(), Defaults::default()).unwrap();
+        let settling = op.clone();
+        engine.block_on(&op, async move {
+            let store = Overwritten { inner: MemoryStore::private(), theirs };
+            let tail = || -> BoxFuture<'_, Result<Tail>> { Box::pin(std::future::ready(Ok(ours.clone()))) };
+            let (key, info) = (Key::new("k")?, UploadInfo::default());
+            let (if_exists, patience) = (IfExists::SucceedIfSame, Duration::from_secs(1));
+            let (store, key, info, tail) = (&store, &key, &info, &tail);
+            let commitment = Commitment { store, key, info, tail, id, resumes, if_exists, patience };
+            let pending = Pending::Put(Watched::new(Arc::new(Blob(Bytes::from_static(b"ours")))));
+            let settled = commitment.settle(&settling, &pending).await;
+            assert!(!panics, "on purpose, settled as {settled:?}");
+            Ok(settled?)
+        })
+    }
+
+    #[test]
+    fn what_cuts_an_operation_off_behind_its_commit_does_not_call_it_uncommitted() {
+        assert_eq!(settle(true, true, true).unwrap_err().code(), Code::OutcomeUnknown);
+        // Where nothing of it was committed that is still said.
+        assert_eq!(settle(false, true, true).unwrap_err().code(), Code::Internal);
+    }
+
+    #[test]
+    fn an_object_of_an_earlier_attempt_that_took_the_place_of_ours_is_not_taken_for_it() {
+        assert!(matches!(settle(true, true, false), Ok(Settled::Committed)));
+        assert_eq!(settle(false, true, false).unwrap_err().code(), Code::AlreadyExists);
+        // Who resumes nothing has a UUID that nobody else ever had.
+        assert!(matches!(settle(false, false, false), Ok(Settled::Committed)));
+    }
 }

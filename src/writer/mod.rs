@@ -36,7 +36,7 @@ pub use segment::{
 pub use stream::{OnWritable, Record, Writer};
 
 use self::{
-    commit::{Commitment, Pending, Settled},
+    commit::{Commitment, Pending, Settled, unknown},
     learn::learn,
     seal::About,
     upload::{Ended, Target},
@@ -154,14 +154,15 @@ impl Context {
         };
         match commitment.settle(op, &pending).await {
             Ok(Settled::Committed) => {
-                let mut receipt = self.receipt(&target.key, &tail().await?, false);
+                // Whatever fails now, "not committed" would be wrong.
+                let tail = tail().await.map_err(|e| unknown(&target.key, e))?;
+                let mut receipt = self.receipt(&target.key, &tail, false);
                 receipt.resumed_bytes = target.resumed_bytes();
                 if target.resume.is_some() {
                     // The object can be that of an earlier attempt's upload, and this one a second. The store knows, and
                     // refuses to abort what was committed.
-                    target.abort(pending).await;
+                    target.abort_and_settle(pending).await;
                 }
-                target.settled().await;
                 let moved = self.engine.metrics().segment_bytes.of(Work::Offload);
                 moved.of(Form::Raw).add(receipt.segment_bytes);
                 moved.of(Form::Stored).add(receipt.object_bytes);
@@ -169,8 +170,7 @@ impl Context {
                 Ok(receipt)
             }
             Ok(Settled::Existed(there)) => {
-                target.abort(pending).await;
-                target.settled().await;
+                target.abort_and_settle(pending).await;
                 Ok(self.receipt(&target.key, &there, true))
             }
             Err(Ended::Failed(e)) if e.code() == Code::OutcomeUnknown => Err(Ended::Failed(e)),

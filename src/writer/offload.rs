@@ -2,7 +2,7 @@
 
 use super::{
     Context,
-    commit::{Pending, already_exists, look},
+    commit::{Pending, already_exists, confirmed, look},
     encode::Encoder,
     learn::learn,
     outlet::{self, Inlet, Outlet},
@@ -21,7 +21,7 @@ use crate::{
     engine::{Class, Op},
     error::{Code, Error, Result},
     object::{Mode, ObjectId, Tail},
-    store::{BoxFuture, Commit, Key},
+    store::{BoxFuture, Key},
 };
 use futures_util::stream;
 use std::{
@@ -302,12 +302,7 @@ async fn compare_first(
     let (pool, reading) = (ctx.engine.pool().clone(), op.clone());
     let (crc64, crc32c) = blocking(op, move || checksums_of(&source, &pool, &reading)).await?;
     if seal.identity(len, crc64, crc32c)?.same(&there, if_exists) {
-        op.stage("confirm");
-        if let Commit::NotDone(e) | Commit::Unknown(e) =
-            op.guard(async { Ok(ctx.store.confirm(key, None).await) }).await?
-        {
-            return Err(e);
-        }
+        confirmed(op, ctx.store.as_ref(), key, None).await?;
         Ok(ctx.receipt(key, &there, true))
     } else {
         Err(already_exists(key, &there, if_exists))

@@ -243,10 +243,7 @@ async fn find(
         Err(e) => return Err(e),
     };
     match old.encoding.differs(&new.encoding) {
-        None => {
-            upload.keep();
-            Ok(Found::Upload(upload, old))
-        }
+        None => Ok(Found::Upload(upload, old)),
         Some(why) => {
             // What cannot be removed now is left to reap.
             let _ = op.guard(upload.abort()).await;

@@ -107,6 +107,8 @@ impl Target {
         let mut parts = pin!(parts);
         let first = op.guard_waiting(async { parts.next().await.unwrap_or_else(|| Err(ended())) }).await?;
         if first.last {
+            // What an earlier attempt has sent, before its source or its settings changed, is of no use to one request.
+            self.abort_found().await;
             return Ok(Pending::Put(Watched::new(first.body)));
         }
         let upload = self.begin(op).await?;
@@ -172,17 +174,19 @@ impl Target {
     pub async fn end(&self, pending: Pending, ended: Ended) -> Ended {
         match &self.resume {
             Some(resume) if resume.keeps(&ended) && is_there(&pending) => drop(pending),
-            Some(_) => {
-                self.abort(pending).await;
-                self.settled().await;
-            }
-            None => self.abort(pending).await,
+            _ => self.abort_and_settle(pending).await,
         }
         ended
     }
 
+    /// Removes what was sent, and the file that names it. At once, so that both take no longer than the longer of them:
+    /// an operation whose deadline has passed is soon dropped where it stands.
+    pub async fn abort_and_settle(&self, pending: Pending) {
+        tokio::join!(self.abort(pending), self.settled());
+    }
+
     /// The offload needs no resume any more.
-    pub async fn settled(&self) {
+    async fn settled(&self) {
         if let Some(resume) = &self.resume {
             resume.remove(self.engine.log()).await;
         }
@@ -190,10 +194,14 @@ impl Target {
 
     /// The key is taken: an upload that was to be resumed is of no use any more.
     pub async fn not_needed(&self) {
+        tokio::join!(self.abort_found(), self.settled());
+    }
+
+    /// Removes what an earlier attempt has sent, if it was found and not taken.
+    async fn abort_found(&self) {
         if let Some(upload) = self.resume.as_ref().and_then(|resume| resume.take()) {
             self.abort(Pending::Upload(upload)).await;
         }
-        self.settled().await;
     }
 
     /// The error, with what is kept of the upload.

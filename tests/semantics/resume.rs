@@ -371,6 +371,25 @@ fn an_upload_to_a_folder_that_somebody_is_still_at_is_busy() {
 }
 
 #[test]
+fn a_resume_whose_source_fits_one_request_by_now_aborts_what_was_sent() {
+    for place in Place::each() {
+        let host = Host::new(&noise(1, MANY_PARTS), Codec::Zstd);
+        host.fails_after_three_parts(&place);
+        // As long as before, and next to nothing once compressed.
+        let zeros = vec![0; MANY_PARTS];
+        host.write(&zeros);
+        let driver = serial(&place, "");
+        let receipt = host.offload(&driver, "k").unwrap();
+        assert_eq!((receipt.resumed_bytes, parts(&driver)), (0, 0));
+        assert_same(&content_by(&place, &receipt), &zeros);
+        place.holds_only(&["k"]);
+        let all = ReapOptions { older_than: Duration::ZERO, dry_run: true, all_owners: false };
+        assert!(driver.reap(all, &Call::default()).unwrap().items().is_empty());
+        assert!(host.has_only_its_segment());
+    }
+}
+
+#[test]
 fn a_resume_never_writes_into_an_object() {
     for codec in CODECS {
         let (place, content) = (Place::files(), noise(1, MANY_PARTS));

@@ -23,6 +23,8 @@ pub async fn a_kept_upload_goes_on_with_the_parts_that_are_as_they_should_be(sto
     upload.put_part(2, 2 * len as u64, part(2)).await.unwrap();
     drop(upload);
     assert_eq!(keys(&store, "", 10).await, [""; 0]);
+    // Nor does it go with whoever has found it and is gone.
+    drop(resume(&store, "t/k", &id).await.expect("what was kept is gone"));
 
     let upload = resume(&store, "t/k", &id).await.expect("what was kept is gone");
     assert_eq!(upload.id().as_deref(), Some(id.as_str()));

@@ -371,6 +371,33 @@ mod tests {
     }
 
     #[test]
+    fn a_resume_that_is_dropped_while_it_looks_leaves_what_was_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Arc::new(Root::open(dir.path(), false, KERNEL).unwrap());
+        let store = LocalStore { root, uri: String::new() };
+        // One thread that may block: who looks second looks after the first has found it.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (key, info) = (Key::new("k").unwrap(), UploadInfo::default());
+            let upload = store.begin(&key, &info).await.unwrap();
+            let id = upload.id().unwrap();
+            upload.keep();
+            drop(upload);
+            let mut looking = store.resume(&key, &info, &id);
+            assert!(futures_util::FutureExt::now_or_never(&mut looking).is_none());
+            drop(looking);
+            assert!(store.resume(&key, &info, &id).await.unwrap().is_some());
+            // Found and dropped is no reason either.
+            assert!(store.resume(&key, &info, &id).await.unwrap().is_some());
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
     fn a_delete_that_may_not_last_is_no_success() {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::open(dir.path(), false, Calls { sync: |_| Err(Errno::IO), ..KERNEL }).unwrap();

@@ -95,7 +95,7 @@ fn find(root: Arc<Root>, name: String) -> Result<Found> {
     // After the lock: a reap may have removed the name before we had it.
     let stat = rustix::fs::fstat(&file).map_err(|e| error(e, "look at", &root.path_of(&name)))?;
     let upload = kind(&stat) == FileType::RegularFile && stat.st_nlink == 1;
-    Ok(if upload { Found::Ours(Temporary::of(root, name, file)) } else { Found::Nothing })
+    Ok(if upload { Found::Ours(Temporary::of(root, name, file, true)) } else { Found::Nothing })
 }
 
 impl LocalUpload {

@@ -61,12 +61,13 @@ impl Temporary {
         // Waits where somebody asks for the lock just now to see whether we live. A file system without locks is not
         // a reason to refuse an upload.
         while rustix::fs::flock(&fd, FlockOperation::LockExclusive) == Err(Errno::INTR) {}
-        Ok(Self::of(root, name, fd.into()))
+        Ok(Self::of(root, name, fd.into(), false))
     }
 
-    /// One that was created before, and whose lock is ours now.
-    pub(super) fn of(root: Arc<Root>, name: String, file: File) -> Self {
-        Self { root, name, file, named: AtomicBool::new(true), kept: AtomicBool::new(false) }
+    /// One that exists, and whose lock is ours now. `kept` from the start is one that was found: whoever looked for it
+    /// may be gone by now.
+    pub(super) fn of(root: Arc<Root>, name: String, file: File, kept: bool) -> Self {
+        Self { root, name, file, named: AtomicBool::new(true), kept: AtomicBool::new(kept) }
     }
 
     /// The name stays when this value goes.
