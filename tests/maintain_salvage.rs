@@ -39,14 +39,17 @@ fn world() -> World {
     World::on(engine, Tape::new(Arc::new(MemoryStore::private())), options())
 }
 
-fn salvage(world: &World, key: &str, unchecked: bool) -> Result<Got> {
-    let context = Context {
+fn context(world: &World) -> Context {
+    Context {
         store: world.store.clone(),
         reader: world.reader.clone(),
         owner: "cluster-a".into(),
         metrics: world.engine.metrics().clone(),
-    };
-    let salvage = Salvage::new(context, key, SalvageOptions { unchecked });
+    }
+}
+
+fn salvage(world: &World, key: &str, unchecked: bool) -> Result<Got> {
+    let salvage = Salvage::new(context(world), key, SalvageOptions { unchecked });
     let (mut saved, mut gaps) = (Vec::new(), Vec::new());
     loop {
         let op = world.op(&Call::default());
@@ -241,6 +244,36 @@ fn blocks_that_changed_places_are_lost_and_never_handed_out_in_the_place_of_othe
         let left: Vec<u32> = if what == "page" { [vec![2], left].concat() } else { left };
         assert_eq!(got.numbers(), left, "{what}");
     }
+}
+
+#[test]
+fn a_list_of_blocks_that_the_content_vouches_for_counts_in_the_budget() {
+    const BLOCKS: usize = 3000;
+    let world = world();
+    let mut recipe = Recipe::new(Codec::None, Source::Bytes(mixed(BLOCKS * BLOCK as usize)));
+    recipe.page_size = 4096;
+    let (mut object, tail) = recipe.build();
+    world.put_bytes("whole", object.clone());
+    let page = tail.page_position(0);
+    object[page.start as usize..page.end as usize].fill(0);
+    world.put_bytes("page", object);
+    let begun = |key: &str| {
+        let salvage = Salvage::new(context(&world), key, SalvageOptions { unchecked: false });
+        let op = world.op(&Call::default());
+        let Piece::Saved(first) = world.engine.block_on(&op, salvage.clone().next(op.clone())).unwrap()
+        else {
+            panic!("{key}: the first block is not saved")
+        };
+        (first.proof, world.engine.status().budget.reads)
+    };
+    let (proof, whole) = begun("whole");
+    assert_eq!(proof, Proof::Crc32c);
+    let (proof, reads) = begun("page");
+    assert_eq!(proof, Proof::Content);
+    // Number and CRC32C of each block of the page; room for all the others was given back.
+    let blocks = u64::from(tail.pages()[0].blocks.end);
+    assert!(blocks < BLOCKS as u64);
+    assert_eq!(reads - whole, 8 * blocks);
 }
 
 #[test]

@@ -59,6 +59,11 @@ impl Key {
         Key(format!("{PROBE}{id}").into())
     }
 
+    /// The key of a probe that was found under `name`; none if it is not the name of one.
+    pub(super) fn of_found_probe(name: &str) -> Option<Key> {
+        is_probe(name).then(|| Key(name.into()))
+    }
+
     /// The key's text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -224,12 +224,18 @@ impl Salvage {
 impl Run {
     async fn begin(context: &Context, op: &Op, key: &Key, room: &mut Room) -> Result<Run> {
         let plan = Arc::new(Plan::make(context, op, key, room).await?);
-        let walk = || {
+        let walk = |room: &Room| {
             let window = |ahead| Window::new(context.store.clone(), key.clone(), plan.object_len, ahead);
-            Walk::new(plan.clone(), window(WINDOW), window(INDEX_WINDOW), op)
+            Walk::new(plan.clone(), window(WINDOW), window(INDEX_WINDOW), op, room)
         };
         let by_content = match &plan.tail {
-            Some(tail) if plan.damaged_pages => ByContent::of(walk()?, tail, op, room).await?,
+            Some(tail) if plan.damaged_pages => {
+                let most = u64::from(tail.block_count()).min(MOST_VOUCHED) * VOUCHED;
+                let most = room.list(op, most).await? / VOUCHED;
+                let by_content = ByContent::of(walk(room)?, tail, most as usize, op, room).await?;
+                room.shorten(by_content.0.len() as u64 * VOUCHED);
+                by_content
+            }
             _ => ByContent::default(),
         };
         let total = Salvaged {
@@ -239,7 +245,7 @@ impl Run {
             ..Salvaged::default()
         };
         Ok(Run {
-            walk: walk()?,
+            walk: walk(room)?,
             plan,
             by_content,
             ready: VecDeque::new(),
@@ -331,7 +337,9 @@ impl Run {
 }
 
 /// Most blocks that the content as a whole is to vouch for: 16 MiB of memory, and 256 GiB of a segment.
-const MOST_VOUCHED: usize = 1 << 20;
+const MOST_VOUCHED: u64 = 1 << 20;
+/// Memory for one of them.
+const VOUCHED: u64 = size_of::<(u32, u32)>() as u64;
 
 /// Number and CRC32C of the blocks that nothing else vouches for, if all blocks together have the content that the tail
 /// promises. The CRC32C is of their raw bytes as they were then: they are read again.
@@ -339,9 +347,10 @@ const MOST_VOUCHED: usize = 1 << 20;
 struct ByContent(Vec<(u32, u32)>);
 
 impl ByContent {
-    async fn of(mut walk: Walk, tail: &Tail, op: &Op, room: &mut Room) -> Result<ByContent> {
+    /// At most `most` of them.
+    async fn of(mut walk: Walk, tail: &Tail, most: usize, op: &Op, room: &mut Room) -> Result<ByContent> {
         op.stage("the content as a whole");
-        let (mut digest, mut unproven) = (ContentDigest::new(), Vec::new());
+        let (mut digest, mut unproven) = (ContentDigest::new(), Vec::with_capacity(most));
         loop {
             let found = match walk.step(op).await? {
                 Seen::Block(found) => found,
@@ -349,11 +358,14 @@ impl ByContent {
                     room.grow(op, &mut walk, need).await?;
                     continue;
                 }
-                Seen::End if digest.identity() == tail.content() => return Ok(ByContent(unproven)),
+                Seen::End if digest.identity() == tail.content() => {
+                    unproven.shrink_to_fit();
+                    return Ok(ByContent(unproven));
+                }
                 Seen::End | Seen::Lost(_) => return Ok(ByContent::default()),
             };
             if !found.proven {
-                if unproven.len() == MOST_VOUCHED {
+                if unproven.len() == most {
                     return Ok(ByContent::default());
                 }
                 unproven.push((found.number, crc32c(&found.raw)));

@@ -211,7 +211,7 @@ async fn places(op: &Op, data: &mut Window) -> Result<Vec<Place>> {
 /// Whether the entries of `plan` prove one of the first blocks.
 async fn proves(context: &Context, op: &Op, key: &Key, plan: &Arc<Plan>, room: &mut Room) -> Result<bool> {
     let window = |ahead| Window::new(context.store.clone(), key.clone(), plan.object_len, ahead);
-    let mut walk = Walk::new(plan.clone(), window(A_FEW), window(INDEX_WINDOW), op)?;
+    let mut walk = Walk::new(plan.clone(), window(A_FEW), window(INDEX_WINDOW), op, room)?;
     let mut left = TRIED;
     while left > 0 {
         match walk.step(op).await? {
@@ -238,7 +238,7 @@ fn tells(plan: &Plan, found: &Found) -> bool {
 async fn decodes(context: &Context, op: &Op, key: &Key, plan: Plan, room: &mut Room) -> Result<bool> {
     let window = |ahead| Window::new(context.store.clone(), key.clone(), plan.object_len, ahead);
     let (data, index) = (window(A_FEW), window(INDEX_WINDOW));
-    let mut walk = Walk::new(Arc::new(plan), data, index, op)?;
+    let mut walk = Walk::new(Arc::new(plan), data, index, op, room)?;
     loop {
         match walk.step(op).await? {
             Seen::Room(need) => room.grow(op, &mut walk, need).await?,

@@ -99,8 +99,8 @@ pub(super) struct Walk {
 
 impl Walk {
     /// A walk from the first block on, with the memory that a salvage begins with.
-    pub fn new(plan: Arc<Plan>, data: Window, index: Window, op: &Op) -> Result<Walk> {
-        let (decompressor, room, most_room) = (Decompressor::new()?, Room::first(op), Room::most(op));
+    pub fn new(plan: Arc<Plan>, data: Window, index: Window, op: &Op, room: &Room) -> Result<Walk> {
+        let (decompressor, room, most_room) = (Decompressor::new()?, room.first(op), room.most(op));
         Ok(Walk { plan, data, index, decompressor, region: None, next: 0, room, most_room })
     }
 

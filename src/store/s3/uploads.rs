@@ -270,9 +270,7 @@ impl S3Store {
 
 /// The key of an upload without an id: that of a probe, never of anything else.
 fn probe_key(upload: &Unfinished) -> Result<Key> {
-    if !is_probe(&upload.name) {
-        let what = format!("an upload of {} has no id; please report this", upload.name);
-        return Err(Error::new(Code::Internal, what));
-    }
-    Key::new(&upload.name)
+    Key::of_found_probe(&upload.name).ok_or_else(|| {
+        Error::new(Code::Internal, format!("an upload of {} has no id; please report this", upload.name))
+    })
 }
