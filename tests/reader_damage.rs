@@ -4,15 +4,16 @@
 mod reader_support;
 
 use reader_support::{
-    Tape, World, flagged,
+    Tape, World, engine, flagged,
     format::{BLOCK, Recipe, Source, kinds, mixed, records},
     options, with_fresh_id,
 };
 use seglift::{
     Code,
+    cache::{CacheKey, Kind, Place},
     codec::Codec,
-    engine::{Call, Engine, EngineOptions},
-    reader::{Part, Reader, SegmentRef, Shared},
+    engine::{Call, Class, Engine, EngineOptions},
+    reader::{Part, Reader, SegmentRef, Shared, Value},
     store::{GetRange, MemoryStore, fingerprint},
 };
 use std::sync::Arc;
@@ -241,6 +242,42 @@ fn a_receipt_of_an_earlier_store_is_followed_there_and_one_of_a_strange_store_is
     let now = World { reader, ..now };
     assert!(now.read(&put.with_token, 0, 10_000).unwrap() == mixed(10_000));
     assert_eq!(now.store.take(), [], "the earlier store was asked");
+}
+
+#[test]
+fn a_block_that_turns_bad_in_memory_is_noticed_and_fetched_again_where_every_hit_is_verified() {
+    for (codec, verify_hits) in [(Codec::None, true), (Codec::Zstd, true), (Codec::None, false)] {
+        let world = World::new();
+        let engine = engine();
+        let shared = Shared::of(&engine, verify_hits);
+        let reader = Reader::new(&engine, shared.clone(), world.store.clone(), Vec::new(), options());
+        let world = World { engine, shared, reader, ..world };
+        let put = world.put("k", &recipe(codec, 10_000));
+        let right = mixed(10_000);
+        assert!(world.read(&put.with_token, 0, 10_000).unwrap() == right);
+
+        // One bit of the second block, as a bad memory does it: the checksum beside it stays as it was.
+        let key = CacheKey { object: put.tail.id().0.as_u128(), kind: Kind::Block, number: 1 };
+        let Some(Value::Block(bytes, crc32c)) = world.shared.cache().get(&key) else { panic!("no block") };
+        assert_eq!(crc32c.is_some(), verify_hits);
+        let mut wrong = bytes.to_vec();
+        wrong[7] ^= 1;
+        let memory = world.engine.budget().try_reserve(Class::Read, wrong.len() as u64).unwrap();
+        let kept =
+            world.shared.cache().insert(key, Value::Block(wrong.into(), crc32c), memory, Place::Probation);
+        assert!(kept.is_ok());
+
+        world.store.take();
+        let read = world.read(&put.with_token, 0, 10_000).unwrap();
+        let failures = world.engine.metrics().checksum_failures.value();
+        if verify_hits {
+            assert!(read == right, "wrong bytes of the cache were handed out");
+            assert_eq!((world.store.take().len(), failures), (1, 1));
+        } else {
+            // That is what the setting is for.
+            assert!(read != right && failures == 0);
+        }
+    }
 }
 
 #[test]

@@ -40,7 +40,8 @@ use std::{
 
 /// First and longest pause between two attempts to settle.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
-/// How often an object that cannot be read is looked at: what three reads find damaged stays so.
+/// How often an object that cannot be read is read, and how often it is looked at where it may be ours: what three reads
+/// find damaged stays so.
 const UNREADABLE: u32 = 3;
 /// A first look at an object's end: nearly always all of its tail.
 const LOOK: u64 = 64 << 10;
@@ -399,26 +400,32 @@ pub(super) fn already_exists(key: &Key, there: &Tail, if_exists: IfExists) -> Er
 /// The tail of what stands under a key now, past all caches; `None` if certainly nothing does. An object that is
 /// not one of ours is `ALREADY_EXISTS`.
 pub(super) async fn look(store: &dyn ObjectStore, key: &Key) -> Result<Option<Tail>> {
-    let foreign = |e: Error| match e.code() {
-        Code::Corrupt | Code::UnsupportedVersion | Code::OutOfRange => Error::new(
-            Code::AlreadyExists,
-            format!("key {key} is taken by an object that cannot be read: {e}"),
-        ),
-        _ => e,
-    };
+    let mut reads = 1;
+    loop {
+        match look_once(store, key).await {
+            // It may have been damaged on its way here: that is no reason to call the key taken.
+            Err(e) if e.code() == Code::Corrupt && reads < UNREADABLE => reads += 1,
+            Err(e) if matches!(e.code(), Code::Corrupt | Code::UnsupportedVersion | Code::OutOfRange) => {
+                let what = format!("key {key} is taken by an object that cannot be read: {e}");
+                return Err(Error::new(Code::AlreadyExists, what));
+            }
+            looked => return looked,
+        }
+    }
+}
+
+async fn look_once(store: &dyn ObjectStore, key: &Key) -> Result<Option<Tail>> {
     let (suffix, object_len) = match fetch(store, key, GetRange::Suffix(LOOK)).await {
         Ok(found) => found,
         Err(e) if e.code() == Code::NotFound => return Ok(None),
-        Err(e) => return Err(foreign(e)),
+        Err(e) => return Err(e),
     };
-    match locate_tail(&suffix, object_len).map_err(foreign)? {
-        Located::Here { within, position } => {
-            Tail::parse(&suffix[within], position, object_len).map(Some).map_err(foreign)
-        }
+    match locate_tail(&suffix, object_len)? {
+        Located::Here { within, position } => Tail::parse(&suffix[within], position, object_len).map(Some),
         Located::Fetch(range) => {
             let start = range.start;
-            let (frame, _) = fetch(store, key, GetRange::Range(range)).await.map_err(foreign)?;
-            Tail::parse(&frame, start, object_len).map(Some).map_err(foreign)
+            let (frame, _) = fetch(store, key, GetRange::Range(range)).await?;
+            Tail::parse(&frame, start, object_len).map(Some)
         }
     }
 }

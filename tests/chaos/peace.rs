@@ -8,6 +8,7 @@ use crate::{
 use seglift::{
     Code, Driver, Result,
     engine::{Call, Engine, EngineOptions},
+    metrics::BreakerState,
     reader::SegmentRef,
 };
 
@@ -20,6 +21,9 @@ impl World {
         }
         let succeeded: Vec<_> = tally.keys().filter(|(_, how)| how == "OK").map(|(what, _)| *what).collect();
         assert_eq!(succeeded.len(), 13, "each kind went well at times: {succeeded:?}");
+        let opened = self.engine.metrics().breaker_transitions.of(BreakerState::Open).value();
+        println!("{opened:7} times a breaker opened");
+        assert_eq!(opened > 0, !self.place.is_late(), "only the driver on files has a breaker");
         let pending = lock(&self.shared.pending);
         assert!(pending.is_empty(), "{} operations never ended", pending.len());
         drop(pending);

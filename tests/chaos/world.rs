@@ -49,6 +49,8 @@ impl Place {
             Place::Files(dir) => format!("file://{}", dir.path().display()),
         };
         let uri = if script.is_empty() { uri } else { format!("fault+{uri}?{script}") };
+        // On files a short row of failures holds everything back for a moment; in memory each request has its own fate.
+        let failures = if self.is_late() { "0" } else { "3" };
         let mut config = Config::new();
         for (key, value) in [
             ("block.size", "4KiB"),
@@ -57,7 +59,9 @@ impl Place {
             ("retry.attempts", "4"),
             ("retry.pause.first", "1ms"),
             ("retry.pause.max", "20ms"),
-            ("breaker.failures", "0"),
+            ("breaker.failures", failures),
+            ("breaker.time", "0"),
+            ("breaker.pause", "5ms"),
             ("deadline.read", "1s"),
             ("deadline.offload", "3s"),
             ("deadline.other", "1s"),
@@ -148,7 +152,8 @@ impl World {
             let work = |worker| {
                 let mut dice = Dice::new(self.seed ^ (worker as u64 + 1) << 32);
                 let mut given_back = VecDeque::new();
-                for _ in 0..operations / workers {
+                let remainder = if worker == 0 { operations % workers } else { 0 };
+                for _ in 0..operations / workers + remainder {
                     self.one(&mut dice, &mut given_back);
                 }
                 given_back.iter().for_each(|dest| check_given_back(dest));

@@ -13,7 +13,7 @@ the fault build holds it (src/pause.rs; a marker file shows that it is there), o
   no file, no upload in parts, looked at without seglift.
 
 SCALE=full does each case in all its variants, and kills at random moments, too. CRASH_ONLY=TEXT runs the cases whose
-sentence contains it.
+sentence contains it. What is random follows from a seed, which a failure prints: CRASH_SEED=NUMBER gives it.
 """
 
 import json
@@ -151,7 +151,7 @@ class Case:
 
     def __init__(self, kind, codec, through_wire):
         self.folder = Path(tempfile.mkdtemp(prefix="seglift-crash-"))
-        self.codec, self.journal, self.runs = codec, self.folder / "journal", 0
+        self.kind, self.codec, self.journal, self.runs = kind, codec, self.folder / "journal", 0
         self.store = Folder(self.folder) if kind == "file" else Bucket(kind, through_wire)
 
     def host(self, *steps, environment=None):
@@ -324,7 +324,17 @@ def on_the_wire(case, request, when, repeats_first):
 
 
 def at_random(case, seed, kills):
-    """Many hosts in one journal, each killed at some moment."""
+    """Many hosts in one journal, each killed at some moment. The seed says what they do and when; how far they are by
+    then, it does not."""
+    try:
+        killed_at_random(case, seed, kills)
+    except Exception as wrong:
+        scale = "SCALE=full " if FULL else ""
+        again = f"{scale}CRASH_SEED={seed} CRASH_ONLY='random moments' tests/crash/run.py {case.kind}"
+        raise Wrong(f"{wrong}\nagain: {again}") from None
+
+
+def killed_at_random(case, seed, kills):
     numbers = random.Random(seed)
     names = ["small", "large", "small-async", "large-async", "fail", "delete", "reap", "sweep", "recover"]
     case.run("small")
@@ -336,7 +346,7 @@ def at_random(case, seed, kills):
         except subprocess.TimeoutExpired:
             case.kill(process)
         if process.returncode not in [0, -signal.SIGKILL]:
-            raise Wrong(f"seed {seed}: the host ends {steps} with {process.returncode}: {case.words()}")
+            raise Wrong(f"the host ends {steps} with {process.returncode}: {case.words()}")
         case.run("verify")
     recovered(case, numbers.random() < 0.5)
 
@@ -396,8 +406,8 @@ def cases(kind):
             sentence = f"{kind}, {codec}: killed with {request} sent, {what[when]}"
             first = when == "late" or bool(drawn & 2)
             yield sentence, (kind, codec, True, on_the_wire, request, when, first)
-    for _ in range(20 if FULL else 1):
-        seed = random.randrange(1 << 30)
+    given = os.environ.get("CRASH_SEED")
+    for seed in [int(given)] if given else random.sample(range(1 << 30), 20 if FULL else 1):
         kills = 30 if FULL else 4
         sentence = f"{kind}: killed {kills} times at random moments, seed {seed}"
         yield sentence, (kind, ["none", "zstd"][seed & 1], False, at_random, seed, kills)

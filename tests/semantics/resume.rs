@@ -113,6 +113,26 @@ fn a_resumed_offload_sends_only_what_the_store_does_not_have() {
     });
 }
 
+#[test]
+fn an_offload_of_a_descriptor_is_resumed_like_one_of_a_path() {
+    each(|place, host, content| {
+        // Each attempt has a descriptor of its own, as a process that was started again has.
+        let by_descriptor = |driver: &Driver| {
+            let file = fs::File::open(host.dir.path().join("segment")).unwrap();
+            let source = Source::File { file, offset: 0, len: None };
+            driver.offload(Segment { source, ..host.segment("k") }, &Call::default())
+        };
+        let e = by_descriptor(&serial(&place, FOURTH_FAILS)).unwrap_err();
+        assert!(e.message().contains("3 parts are kept for a resume by"), "{e}");
+        let driver = serial(&place, "");
+        let receipt = by_descriptor(&driver).unwrap();
+        assert_eq!((receipt.resumed_bytes, parts(&driver)), (3 * PART, 4));
+        assert_same(&content_by(&place, &receipt), &content);
+        place.holds_only(&["k"]);
+        assert!(host.has_only_its_segment());
+    });
+}
+
 /// The whole segment, as somebody reads it who has the receipt.
 fn content_by(place: &Place, receipt: &Receipt) -> Vec<u8> {
     read(&place.open(""), &by_receipt(receipt), 0, MANY_PARTS + 1).unwrap()

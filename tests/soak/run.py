@@ -212,9 +212,13 @@ class Soak:
         command = [TARGET / "release/seglift", "reap", "--older-than", "0s", "--all-owners", f"s3://{bucket}/soak"]
         for key, value in reach.items():
             command += ["--set", f"{key}={value}"]
-        self.reaped = self.within(60, lambda: self.reap(command, store, bucket))
-        self.left = []
-        self.within(60, lambda: self.settled(broker, store, bucket))
+
+        def clean():
+            # Again each time: the store's clock has whole seconds, and only what is older is old.
+            self.reaped = self.reap(command, store, bucket)
+            return self.settled(broker, store, bucket) and self.reaped
+
+        self.within(60, clean)
 
     @staticmethod
     def reap(command, store, bucket):
@@ -223,7 +227,7 @@ class Soak:
 
     def settled(self, broker, store, bucket):
         live = {f"soak/{segment['key']}" for segment in broker.stat()["segments"] if "key" in segment}
-        there = {key for key in store.s3.keys(bucket) if "/.seglift-probe-" not in key}
+        there = set(store.s3.keys(bucket))
         self.left, self.lost = sorted(there - live), sorted(live - there)
         return not self.left and not self.lost
 
