@@ -61,6 +61,7 @@ pub mod metrics;
 pub mod object;
 pub mod policy;
 pub mod reader;
+mod small_file;
 pub mod status;
 pub mod store;
 pub mod writer;

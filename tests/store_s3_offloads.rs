@@ -332,9 +332,10 @@ fn an_upload_is_resumed_with_the_parts_that_the_service_lists_page_by_page() {
     fails_at_the_fourth_part(&fake, &dir);
     let sent = fake.requests(Kind::Part).len();
     let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
-    assert_eq!(receipt.resumed_bytes, 15 << 20);
+    // The first part goes out again, so that a reap sees that somebody is at the upload.
+    assert_eq!(receipt.resumed_bytes, 10 << 20);
     assert_eq!((fake.requests(Kind::Begin).len(), fake.requests(Kind::Parts).len()), (1, 2));
-    assert_eq!(fake.requests(Kind::Part).len() - sent, 2);
+    assert_eq!(fake.requests(Kind::Part).len() - sent, 3);
     assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == content(FIVE_PARTS));
     assert_eq!(fake.counts(), (1, 0));
     // The commit names every part with the ETag and the checksum that the service knows it by.
@@ -399,7 +400,7 @@ fn a_service_that_cannot_be_reached_ends_a_resume_and_changes_nothing() {
     assert_eq!((fake.requests(Kind::Begin).len(), fake.counts()), (1, (0, 1)));
     assert_eq!(
         driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap().resumed_bytes,
-        15 << 20
+        10 << 20
     );
 }
 
@@ -409,12 +410,12 @@ fn where_there_is_no_crc32c_the_md5_of_a_part_is_compared() {
     let dir = tempfile::tempdir().unwrap();
     fails_at_the_fourth_part(&fake, &dir);
     let mut changed = content(FIVE_PARTS).to_vec();
-    changed[100] ^= 1;
+    changed[(5 << 20) + 100] ^= 1;
     std::fs::write(dir.path().join("segment"), &changed).unwrap();
     let receipt = driver(&fake, &[]).offload(resumable(&dir), &Call::default()).unwrap();
     assert_eq!(
         receipt.resumed_bytes,
-        10 << 20,
+        5 << 20,
         "the changed part was taken for the same, or one that is not for changed"
     );
     assert!(fake.object("/bucket/tier/k").unwrap()[..FIVE_PARTS] == changed);

@@ -198,7 +198,8 @@ async fn check(store: &S3Store, request: u8, body: &[u8]) {
         11 => {
             let found = store.resume(&key, &info, "1-nu-0000000000000000-U").await;
             if let Some(upload) = told(found).flatten() {
-                told(upload.has_part(0, 0, content.clone()).await);
+                // The first part is never compared.
+                told(upload.has_part(1, 0, content.clone()).await);
                 told(upload.put_part(0, 0, content).await);
                 committed(upload.commit().await);
             }

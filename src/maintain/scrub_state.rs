@@ -8,12 +8,9 @@
 use crate::{
     codec::checksum::crc32c,
     error::{Code, Error, Result},
+    small_file,
 };
-use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 /// The first line.
 const TITLE: &str = "seglift scrub 1";
@@ -55,12 +52,8 @@ impl ScrubState {
     /// `INVALID_ARGUMENT` for a file that is no state, was changed, or belongs to another scrub. `SOURCE_FAILED` where
     /// it cannot be read.
     pub fn load(path: &Path, store: &str, folder: &str) -> Result<Option<ScrubState>> {
-        let mut bytes = Vec::new();
-        match File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(failed("cannot be read", path, &e)),
-            Ok(_) => {}
-        }
+        let read = small_file::read(path, LARGEST).map_err(|e| failed("cannot be read", path, &e))?;
+        let Some(bytes) = read else { return Ok(None) };
         let state = Self::parse(&bytes).map_err(|why| {
             let what = format!("{} {why}; give another file, or remove it to begin anew", path.display());
             Error::new(Code::InvalidArgument, what)
@@ -86,22 +79,7 @@ impl ScrubState {
             let what = "a folder with control characters cannot be kept in a file; no key has such a name";
             return Err(Error::new(Code::InvalidArgument, what));
         }
-        let fresh = beside(path);
-        let write = || {
-            let mut file = File::create(&fresh)?;
-            file.write_all(self.text().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, path)?;
-            match path.parent() {
-                Some(folder) if folder != Path::new("") => File::open(folder)?.sync_all(),
-                _ => File::open(".")?.sync_all(),
-            }
-        };
-        write().map_err(|e| {
-            // What is half written is of no use; that it may stay is said by the error that follows.
-            _ = fs::remove_file(&fresh);
-            failed("cannot be written", path, &e)
-        })
+        small_file::replace(path, self.text().as_bytes()).map_err(|e| failed("cannot be written", path, &e))
     }
 
     /// Removes the file of a scrub that is complete. That there is none is no error.
@@ -109,10 +87,7 @@ impl ScrubState {
     /// # Errors
     /// `SOURCE_FAILED`.
     pub fn remove(path: &Path) -> Result<()> {
-        match fs::remove_file(path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("cannot be removed", path, &e)),
-            _ => Ok(()),
-        }
+        small_file::remove(path).map_err(|e| failed("cannot be removed", path, &e))
     }
 
     fn text(&self) -> String {
@@ -156,16 +131,11 @@ impl ScrubState {
     }
 }
 
-/// A name of its own in the same folder, so that renaming is one step and two scrubs do not mix.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    name.into()
-}
-
 fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
     let code = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
+        // What is there is no file of ours.
+        io::ErrorKind::InvalidInput => Code::InvalidArgument,
         _ => Code::SourceFailed,
     };
     Error::new(code, format!("the state of the scrub {what}: {}: {error}", path.display()))
@@ -174,6 +144,7 @@ fn failed(what: &str, path: &Path, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn state() -> ScrubState {
         let tally = ScrubTally { objects: 7, bytes: 1 << 40, damaged: 1, failed: 2, gone: 3 };
@@ -194,6 +165,17 @@ mod tests {
         ScrubState::remove(&path).unwrap();
         ScrubState::remove(&path).unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_state_that_is_a_fifo_or_a_folder_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+        for path in [&fifo, dir.path()] {
+            let e = ScrubState::load(path, "file:///t", "").unwrap_err();
+            assert_eq!(e.code(), Code::InvalidArgument, "{e}");
+        }
     }
 
     #[test]

@@ -354,7 +354,8 @@ pub trait Upload: Send + Sync {
 
     /// Asked of an upload that was resumed: whether the store has exactly the bytes of `body` as part `number`
     /// already. Then the part counts as stored. They are compared by checksum, and `body` is read only where there is
-    /// something of its length to compare; an error is the body's own.
+    /// something of its length to compare; an error is the body's own. Part 0 a store may want again, to show others
+    /// that somebody is at the upload.
     fn has_part<'a>(&'a self, number: u32, offset: u64, body: Arc<dyn Body>) -> BoxFuture<'a, Result<bool>> {
         let _ = (number, offset, body);
         Box::pin(std::future::ready(Ok(false)))

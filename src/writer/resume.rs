@@ -24,21 +24,17 @@ use crate::{
     error::{Code, Error, Result},
     logging::Logger,
     object::{Encoding, ObjectId, ResumeBlob},
+    small_file,
     store::{Key, Upload, UploadInfo},
 };
 use parking_lot::Mutex;
-use rustix::fs::OFlags;
 use std::{
-    fs::File,
-    io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    io,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
-/// Behind the name of the file while it is written.
-const NEW: &str = ".seglift-new";
 /// How long the end of an offload waits until its file is removed. One that stays costs the next offload a look.
 const REMOVAL: Duration = Duration::from_secs(1);
 
@@ -52,6 +48,8 @@ pub(super) struct Resume {
     path: PathBuf,
     /// As it will be kept, but for the id of the upload.
     blob: ResumeBlob,
+    /// The UUID that the file named before; that of `blob` where it named none.
+    read: ObjectId,
     /// The upload to go on with, until it is taken.
     found: Mutex<Option<Box<dyn Upload>>>,
     /// An earlier attempt may have been committed.
@@ -87,9 +85,13 @@ impl Resume {
             encoding,
         };
         let reading = path.clone();
+        let mut named = new.id;
         let found = match blocking(op, move || read(&reading)).await? {
             Old::Nothing => Found::Nothing,
-            Old::Blob(old) => find(ctx, op, key, &info(old.id), old, &new).await?,
+            Old::Blob(old) => {
+                named = old.id;
+                find(ctx, op, key, &info(old.id), old, &new).await?
+            }
             Old::Unusable(why) => Found::Afresh { why, then: LEFT, look: false },
         };
         let (blob, upload, look) = match found {
@@ -104,6 +106,7 @@ impl Resume {
         Ok(Resume {
             path,
             blob,
+            read: named,
             look,
             written: AtomicBool::new(upload.is_some()),
             earlier: AtomicBool::new(upload.is_some()),
@@ -163,7 +166,7 @@ impl Resume {
         };
         let bytes = ResumeBlob { upload: id, ..self.blob.clone() }.encode()?;
         let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || write(&path, &bytes)).await;
+        let written = tokio::task::spawn_blocking(move || small_file::replace(&path, &bytes)).await;
         written.map_err(super::offload::ended_early)?.map_err(|e| failed(&self.path, "written", &e))?;
         self.written.store(true, Relaxed);
         Ok(())
@@ -178,8 +181,8 @@ impl Resume {
     /// The upload is of no more use, nor is the file.
     pub async fn remove(&self, log: &Logger) {
         self.written.store(false, Relaxed);
-        let path = self.path.clone();
-        let removing = tokio::task::spawn_blocking(move || remove(&path));
+        let (path, ours) = (self.path.clone(), [self.blob.id, self.read]);
+        let removing = tokio::task::spawn_blocking(move || remove(&path, ours));
         if let Ok(Ok(Err(e))) = tokio::time::timeout(REMOVAL, removing).await {
             let path = self.path.display();
             let what = "the resume file of an offload that ended could not be removed: the next one will look in vain";
@@ -260,18 +263,11 @@ enum Old {
 }
 
 fn read(path: &Path) -> Result<Old> {
-    // A FIFO would wait for a writer without it.
-    let flags = OFlags::NONBLOCK.bits() as i32;
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Old::Nothing),
-        Err(e) => return Err(failed(path, "opened", &e)),
+    let bytes = match small_file::read(path, ResumeBlob::MAX as u64 + 1) {
+        Ok(bytes) => bytes.unwrap_or_default(),
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => return Err(foreign(path, &e.to_string())),
+        Err(e) => return Err(failed(path, "read", &e)),
     };
-    if !file.metadata().map_err(|e| failed(path, "examined", &e))?.is_file() {
-        return Err(foreign(path, "it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(ResumeBlob::MAX as u64 + 1).read_to_end(&mut bytes).map_err(|e| failed(path, "read", &e))?;
     if bytes.is_empty() {
         return Ok(Old::Nothing);
     }
@@ -290,46 +286,57 @@ fn foreign(path: &Path, why: &str) -> Error {
     Error::new(Code::InvalidArgument, what)
 }
 
-/// Whole or not at all, and durable.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = beside(path);
-    let write = || {
-        // An earlier attempt may have been killed before it was renamed. Others need not see the ids of uploads.
-        let flags = OFlags::NOFOLLOW.bits() as i32;
-        let mut file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .custom_flags(flags)
-            .open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    write().inspect_err(|_| drop(std::fs::remove_file(&new)))?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-        _ => Ok(()),
+/// Removes the file, unless it names an upload of none of these: another attempt may have written it meanwhile.
+fn remove(path: &Path, ours: [ObjectId; 2]) -> io::Result<()> {
+    let there = small_file::read(path, ResumeBlob::MAX as u64 + 1)?.unwrap_or_default();
+    match ResumeBlob::decode(&there) {
+        Ok(blob) if !ours.contains(&blob.id) => Ok(()),
+        _ => small_file::remove(path),
     }
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(NEW);
-    name.into()
 }
 
 fn failed(path: &Path, what: &str, e: &io::Error) -> Error {
     let code = match e.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Code::NoSpace,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Code::PermissionDenied,
+        // The disk's fault, and not the host's.
+        _ if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => Code::SourceFailed,
         _ => Code::InvalidArgument,
     };
     Error::new(code, format!("the resume file {} cannot be {what}: {e}; nothing was sent", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_removal_spares_the_file_of_another_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resume");
+        let encoding = Encoding {
+            encoder: encoder(),
+            segment_len: 1,
+            codec: codec::Codec::None,
+            zstd_level: 0,
+            block_size: 1 << 20,
+            part_size: 1 << 20,
+            words: 0,
+        };
+        let id = ObjectId::random();
+        let blob = ResumeBlob {
+            key: "k".into(),
+            store_fingerprint: 0,
+            upload: "u".into(),
+            id,
+            created_us: 0,
+            encoding,
+        };
+        small_file::replace(&path, &blob.encode().unwrap()).unwrap();
+        remove(&path, [ObjectId::random(); 2]).unwrap();
+        assert!(path.exists());
+        remove(&path, [id, ObjectId::random()]).unwrap();
+        remove(&path, [id; 2]).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
 }

@@ -58,7 +58,7 @@ fn a_cancelled_offload_goes_on_with_the_parts_that_the_server_has(server: &Serve
 
         let again = driver(server, &bucket, &[]);
         let receipt = again.offload(segment(), &Call::default()).unwrap();
-        assert!(receipt.resumed_bytes >= 2 * PART, "{} bytes with {codec:?}", receipt.resumed_bytes);
+        assert!(receipt.resumed_bytes >= PART, "{} bytes with {codec:?}", receipt.resumed_bytes);
         assert_eq!(parts(&again), 6 - receipt.resumed_bytes / PART);
         assert_eq!((server.uploads(&bucket).len(), resume.exists()), (0, false));
         let r = SegmentRef { key: "k".into(), token: Some(receipt.token) };

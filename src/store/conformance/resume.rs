@@ -32,8 +32,9 @@ pub async fn a_kept_upload_goes_on_with_the_parts_that_are_as_they_should_be(sto
     for number in 0..5 {
         had.push(upload.has_part(number as u32, (number * len) as u64, part(number)).await.unwrap());
     }
-    assert_eq!(had, [true, false, true, false, false]);
-    for number in [1, 3, 4] {
+    assert_eq!(had[1..], [false, true, false, false]);
+    // The first part a store may want again.
+    for number in [0, 1, 3, 4].into_iter().filter(|number| !had[*number]) {
         upload.put_part(number as u32, (number * len) as u64, part(number)).await.unwrap();
     }
     assert!(matches!(upload.commit().await, Commit::Done));
