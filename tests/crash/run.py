@@ -49,7 +49,7 @@ PATIENCE = 60  # seconds; a case takes two or three on a quiet machine
 
 # What a host does where it meets a point: steps that end before, and the step that never ends.
 UPLOAD, SMALL, FAIL, DELETE = (["small"], "large"), (["small"], "small"), (["small"], "fail"), (["small", "large", "small"], "delete")
-REAP, SWEEP = (["small", "killed@parts.last"], "reap"), (["small", "killed@commit.after"], "sweep")
+REAP, SWEEP = (["small", "killed@parts.last"], "reap"), (["small", "killed@put.after"], "sweep")
 POINTS = {
     **dict.fromkeys(["begin.before", "begin.after", "part.inside", "parts.between", "parts.last"], UPLOAD),
     **dict.fromkeys(["commit.before", "commit.inside", "commit.after", "file.synced", "file.linked", "file.unlinked"], UPLOAD),
@@ -178,7 +178,7 @@ class Case:
         """What comes before the crash; `killed@POINT` leaves what a host leaves that was killed there."""
         self.run(*[s for s in steps if "@" not in s])
         for point in [s.split("@")[1] for s in steps if "@" in s]:
-            self.crash_at(point, "large")
+            self.crash_at(point, "small" if point.startswith("put.") else "large")
 
     def crash_at(self, point, step):
         """Kills the host at the point. A step that may end without coming there is run again: what is as young as the

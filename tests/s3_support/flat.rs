@@ -10,7 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// Smallest part but the last, as at Amazon's.
@@ -119,6 +119,15 @@ impl Flat {
         let e_tag = etag(&bytes);
         let stored = Stored { bytes, e_tag, at: SystemTime::now(), metadata: None, sse: None };
         self.0.objects.lock().insert(key.into(), stored);
+    }
+
+    /// Lets everything be older by this.
+    pub fn age(&self, by: Duration) {
+        self.0.objects.lock().values_mut().for_each(|object| object.at -= by);
+        for upload in self.0.uploads.lock().values_mut() {
+            upload.at -= by;
+            upload.parts.values_mut().for_each(|(_, at)| *at -= by);
+        }
     }
 
     fn known(&self, bucket: &str) -> S3Result<()> {
@@ -337,7 +346,8 @@ impl S3 for Flat {
         let stored = Stored {
             bytes: bytes.into(),
             e_tag: e_tag.clone(),
-            at: SystemTime::now(),
+            // As Amazon dates it.
+            at: upload.at,
             metadata: upload.metadata.clone(),
             sse: upload.sse.clone(),
         };
