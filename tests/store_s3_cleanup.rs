@@ -1,25 +1,38 @@
 //! How the store of S3 cleans up, on a service that lies: nothing is taken for old, ours or unchanged that may not be.
 
 use seglift::{
-    config::Secret,
+    Driver,
+    codec::Codec,
+    config::{Config, Secret},
+    driver::Sweep,
+    engine::{Call, Engine, EngineOptions},
     error::Code,
+    maintain::{Report, SweepOptions},
+    object::{Metadata, Mode},
     store::{
         Arrived, Entry, ObjectStore, OpenOptions, Removal, Unfinished,
-        conformance::{block_on, key},
+        conformance::{block_on, bytes, key},
         open,
         s3::{Env, S3Options},
     },
+    writer::{Finish, IfExists, Segment, Source, WriterOptions},
 };
 use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+mod s3_support;
 
 #[path = "s3_support/fake.rs"]
 #[allow(dead_code, reason = "this program uses a part of it")]
 mod fake;
 
 use fake::{Fake, Kind, Manners, Reply};
+use s3_support::inprocess::{ACCESS, BUCKET, Front, SECRET, Server};
 
 const SECOND: i64 = 1_000_000;
 /// What the service says of the object, and what a listing said.
@@ -179,4 +192,132 @@ fn the_newest_part_counts_over_all_pages_and_an_upload_that_ended_is_gone() {
     assert!(!block_on(store.abort_upload(&upload())).unwrap());
     fake.order(Kind::Abort, Reply::Error(403, "AccessDenied"));
     assert_eq!(block_on(store.abort_upload(&upload())).unwrap_err().code(), Code::PermissionDenied);
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// Bytes that take three parts, with what stands behind them.
+const THREE_PARTS: usize = 11 << 20;
+
+fn driver(server: &Server) -> Driver {
+    let engine = Engine::new(EngineOptions { threads: 2, ..EngineOptions::default() }).unwrap();
+    let mut config = Config::new();
+    for (key, value) in [
+        ("s3.endpoint", server.endpoint().as_str()),
+        ("s3.access.key", ACCESS),
+        ("s3.secret.key", SECRET),
+        ("upload.part.size", "5MiB"),
+        ("upload.concurrency", "1"),
+        ("retry.attempts", "1"),
+    ] {
+        config.set(key, value).unwrap();
+    }
+    Driver::open(&engine, &format!("s3://{BUCKET}/tier"), &config).unwrap()
+}
+
+fn segment(key: &str, codec: Codec, source: Source) -> Segment {
+    Segment { codec: Some(codec), ..Segment::new(key, source) }
+}
+
+/// A sweep without any grace that has looked at the clock, and will list `z` when it goes on: a page of other keys comes
+/// before it, and one more, so that the listing has not ended.
+fn begun_sweep(server: &Server, driver: &Driver) -> Sweep {
+    let live: Vec<String> = (0..1000).map(|i| format!("live/{i:04}")).collect();
+    for key in live.iter().map(String::as_str).chain(["live/last"]) {
+        server.bucket.plant(&format!("tier/{key}"), "");
+    }
+    let options = SweepOptions { prefix: String::new(), grace: Duration::ZERO, delete: true };
+    let sweep = driver.sweep(options).unwrap();
+    assert_eq!(sweep.feed(live, &Call::default()).unwrap().taken, 1000);
+    sweep
+}
+
+/// What becomes of the rest of a sweep, as `verdict key`.
+fn swept(sweep: &Sweep) -> Vec<String> {
+    let mut report = Report::default();
+    loop {
+        let step = sweep.finish(&Call::default()).unwrap();
+        report.append(step.report);
+        if step.done {
+            return report
+                .items()
+                .iter()
+                .map(|item| format!("{} {}", item.verdict.name(), item.name))
+                .collect();
+        }
+    }
+}
+
+/// It is there, and Amazon dates it by the day before yesterday.
+#[track_caller]
+fn looks_old(driver: &Driver, key: &str) {
+    let page = driver.list(key, None, 1, &Call::default()).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
+    assert!(page.entries[0].modified_us < now - DAY.as_micros() as i64, "{:?}", page.entries);
+}
+
+#[test]
+fn a_sweep_leaves_what_was_committed_since_it_began_though_its_upload_is_days_old() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let broken = Arc::new(AtomicBool::new(true));
+        let breaks = broken.clone();
+        let refused = "<Error><Code>AccessDenied</Code></Error>".to_owned();
+        let answer = move |line: &str, _: &s3_support::flat::Flat| {
+            let hit = line.contains("partNumber=3") && breaks.load(Relaxed);
+            hit.then(|| (403, refused.clone()))
+        };
+        let server = Server::start_behind(Front { answer: Some(Box::new(answer)), ..Front::default() });
+        let (driver, dir) = (driver(&server), tempfile::tempdir().unwrap());
+        let path = dir.path().join("segment");
+        std::fs::write(&path, bytes(1, THREE_PARTS)).unwrap();
+        let resumable = || {
+            let source = Source::Path { path: path.clone(), offset: 0, len: None };
+            Segment { resume: Some(dir.path().join("resume")), ..segment("z", codec, source) }
+        };
+        let refused = driver.offload(resumable(), &Call::default()).unwrap_err();
+        assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+        server.bucket.age(2 * DAY);
+
+        let sweep = begun_sweep(&server, &driver);
+        broken.store(false, Relaxed);
+        let receipt = driver.offload(resumable(), &Call::default()).unwrap();
+        assert_eq!(receipt.resumed_bytes, 10 << 20, "all but the part with the tail");
+        looks_old(&driver, "z");
+        assert_eq!(swept(&sweep), ["young live/last", "young z"]);
+        assert!(server.bucket.keys().contains(&"tier/z".to_owned()));
+    }
+}
+
+#[test]
+fn a_sweep_leaves_what_a_writer_committed_since_it_began_however_long_that_was_open() {
+    for mode in [Mode::Bytes, Mode::Records] {
+        let server = Server::start();
+        let driver = driver(&server);
+        let options = WriterOptions {
+            key: "z".to_owned(),
+            mode,
+            codec: Some(Codec::None),
+            if_exists: IfExists::default(),
+            max_bytes: Some(64 << 20),
+            metadata: Metadata::new(),
+        };
+        let writer = driver.writer(options, &Call::default(), None).unwrap();
+        let push = |id| match mode {
+            Mode::Bytes => writer.write(&bytes(id, 1 << 20), &Call::default()).map(drop),
+            Mode::Records => {
+                let payload = bytes(id, 1 << 20);
+                writer.append(seglift::writer::Record { id, time_us: 0, payload: &payload }, &Call::default())
+            }
+        };
+        (0..6).for_each(|id| push(id).unwrap());
+        // The probe of what the store can do comes before it.
+        while !server.bucket.uploads().contains(&"tier/z".to_owned()) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        server.bucket.age(2 * DAY);
+        let sweep = begun_sweep(&server, &driver);
+        push(6).unwrap();
+        writer.commit(Finish::default(), &Call::default()).unwrap();
+        looks_old(&driver, "z");
+        assert_eq!(swept(&sweep), ["young live/last", "young z"]);
+    }
 }

@@ -42,7 +42,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
         store_fingerprint: 7,
         upload: "1-cs-0123456789abcdef-UploadId".to_owned(),
         id: ObjectId(uuid::Uuid::from_u128(7)),
-        created_us: 1_700_000_000_000_000,
         encoding: Encoding {
             encoder: "seglift 1, zstd 1.5".to_owned(),
             segment_len: 1 << 30,

@@ -4,10 +4,14 @@
 //! in byte order too. So neither has to fit into memory, and a feed that breaks off has judged nothing behind its
 //! last key.
 //!
-//! Invariant: an object is deleted only if the listing has it and the feed does not, if it was committed longer than
-//! the grace before the sweep began, if its tail names this owner, and if it is still the listed object at the
-//! moment of the delete. The time is asked for once, at the first step: what is committed while a sweep goes on is
+//! Invariant: an object is deleted only if the listing has it and the feed does not, if it was sealed and committed longer
+//! than the grace before the sweep began, if its tail names this owner, and if it is still the listed object at the
+//! moment of the delete. The time is asked for once, at the first step: what is sealed while a sweep goes on is
 //! new to it, however long it goes on.
+//!
+//! Two clocks tell the age. The store's tells when an object was committed; but Amazon S3 dates an object that came in parts
+//! by the beginning of its upload, which may lie days before the commit. So there its tail is asked, too, where the host's
+//! clock tells when it was sealed.
 //!
 //! Trade-off: a step does one page of the listing, so that its work and its report are bounded and a host can stop
 //! between two of them. It takes a loop to feed a list.
@@ -16,18 +20,23 @@ use super::{Context, Item, PAGE, Report, Verdict, is_older, judged, log_removed}
 use crate::{
     engine::Op,
     error::{Code, Error, Result},
-    store::{BoxFuture, Entry, Key, Removal},
+    store::{BoxFuture, Capabilities, Entry, Key, Removal},
 };
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tokio::sync::Mutex;
+
+/// How late a host's clock may be against the store's. S3 refuses requests that are signed with one that differs by more
+/// than 15 minutes (`RequestTimeTooSkewed`, https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html), so such
+/// a host could not have written the object.
+const SKEW_US: i64 = 15 * 60 * 1_000_000;
 
 /// What to sweep, and how carefully.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SweepOptions {
     /// Only keys that begin with this text; the fed ones must begin with it, too.
     pub prefix: String,
-    /// How long an object must have been there before the sweep began. Longer than a host takes, from the commit of an
-    /// offload until the key is in the list that it feeds.
+    /// How long an object must have been there before the sweep began. Longer than a host takes, from the moment at which it
+    /// has read the last byte of a segment, over its commit, until the key is in the list that it feeds.
     pub grace: Duration,
     /// Delete. Otherwise only report.
     pub delete: bool,
@@ -244,6 +253,10 @@ impl Sweep {
         if tail.object_len() != entry.len {
             return Ok(Verdict::Changed);
         }
+        let newest_us = newest_us(entry, tail.created_us(), &self.context.store.capabilities());
+        if !is_older(newest_us, self.options.grace, now_us) {
+            return Ok(Verdict::Young);
+        }
         if !self.options.delete {
             return Ok(Verdict::WouldRemove);
         }
@@ -261,6 +274,16 @@ impl Sweep {
             Removal::Gone => Verdict::Gone,
             Removal::Changed => Verdict::Changed,
         })
+    }
+}
+
+/// The latest time, by the store's clock, at which an object may have been committed that was sealed at `sealed_us` and
+/// committed at once.
+fn newest_us(entry: &Entry, sealed_us: i64, store: &Capabilities) -> i64 {
+    let in_parts = entry.len > store.min_part;
+    match store.dates_by_begin && in_parts {
+        true => entry.modified_us.max(sealed_us.saturating_add(SKEW_US)),
+        false => entry.modified_us,
     }
 }
 
@@ -326,6 +349,28 @@ mod tests {
             Task::Candidate(entry) => format!("-{}", entry.key),
         });
         (text.collect::<Vec<_>>().join(" "), passed, taken)
+    }
+
+    #[test]
+    fn what_came_in_parts_is_as_old_as_its_sealing_where_the_store_dates_it_by_its_beginning() {
+        let store = |dates_by_begin| Capabilities {
+            atomic_create: true,
+            min_part: 100,
+            max_part: 1000,
+            max_parts: 10,
+            dates_by_begin,
+        };
+        let newest = |len, modified_us, sealed_us, dates_by_begin| {
+            let entry = Entry { key: Key::new("k").unwrap(), len, modified_us };
+            newest_us(&entry, sealed_us, &store(dates_by_begin))
+        };
+        let sealed = 7 * SKEW_US;
+        assert_eq!(newest(101, SKEW_US, sealed, true), 8 * SKEW_US);
+        assert_eq!(newest(101, 9 * SKEW_US, sealed, true), 9 * SKEW_US);
+        assert_eq!(newest(101, SKEW_US, i64::MAX, true), i64::MAX);
+        // One request, or a store that says when it was committed.
+        assert_eq!(newest(100, SKEW_US, sealed, true), SKEW_US);
+        assert_eq!(newest(101, SKEW_US, sealed, false), SKEW_US);
     }
 
     #[test]

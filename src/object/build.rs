@@ -19,7 +19,7 @@ use crate::error::{Code, Error, Result};
 pub struct TailBuilder {
     /// The object's UUID, fresh for each attempt.
     pub id: ObjectId,
-    /// Now, in microseconds since 1970 UTC.
+    /// When the object is sealed: now, in microseconds since 1970 UTC.
     pub created_us: i64,
     /// The host's identity, at most 1024 bytes.
     pub owner: String,

@@ -1,8 +1,8 @@
 //! What a host keeps of an upload under way, so that another process can go on with it.
 //!
 //! Purpose: an upload that is resumed must give the same object bit for bit, else its parts cannot be compared with what the
-//! store has. So this says where the upload is, what in the object does not follow from the segment (UUID, time of creation),
-//! and everything that the encoding depends on.
+//! store has. So this says where the upload is, what in the object does not follow from the segment (its UUID), and
+//! everything that the encoding depends on.
 //!
 //! Invariant: it is believed only whole: a CRC32C covers all of it. Whoever changed it on purpose gains nothing: what
 //! is at the store is compared with the source, and an upload is looked for only under the key that the host asked for.
@@ -33,13 +33,11 @@ pub struct ResumeBlob {
     pub upload: String,
     /// The UUID that the object will have.
     pub id: ObjectId,
-    /// The time that the object will carry, µs since the Unix epoch.
-    pub created_us: i64,
     /// What its bytes depend on.
     pub encoding: Encoding,
 }
 
-/// What the bytes of an object depend on, beside its segment, its UUID and its time.
+/// What the bytes of an object depend on, beside its segment, its UUID and the time of its sealing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoding {
     /// The versions of the encoder and of its compressor, at most 255 bytes.
@@ -100,7 +98,7 @@ impl ResumeBlob {
         }
         out.extend_from_slice(self.id.0.as_bytes());
         let Encoding { segment_len, codec, zstd_level, block_size, part_size, words, .. } = &self.encoding;
-        put!(out, self.store_fingerprint, self.created_us, segment_len, part_size, words);
+        put!(out, self.store_fingerprint, segment_len, part_size, words);
         put!(out, zstd_level, block_size, codec.number());
         let crc32c = checksum::crc32c(&out);
         put!(out, crc32c);
@@ -133,7 +131,7 @@ impl ResumeBlob {
         let mut text = || reader.string().map(str::to_owned);
         let (key, upload, encoder) = (text()?, text()?, text()?);
         let id = ObjectId(uuid::Uuid::from_bytes(reader.array()?));
-        let (store_fingerprint, created_us) = (reader.u64()?, reader.i64()?);
+        let store_fingerprint = reader.u64()?;
         let (segment_len, part_size, words) = (reader.u64()?, reader.u64()?, reader.u64()?);
         let (zstd_level, block_size) = (i32::from_le_bytes(reader.array()?), reader.u32()?);
         let [codec] = reader.array()?;
@@ -143,7 +141,7 @@ impl ResumeBlob {
             return Err(corrupt("the resume file is longer than what it says"));
         }
         let encoding = Encoding { encoder, segment_len, codec, zstd_level, block_size, part_size, words };
-        Ok(ResumeBlob { key, store_fingerprint, upload, id, created_us, encoding })
+        Ok(ResumeBlob { key, store_fingerprint, upload, id, encoding })
     }
 }
 
@@ -158,7 +156,6 @@ mod tests {
             store_fingerprint: 7,
             upload: "1-cs-0-abc".into(),
             id: ObjectId(uuid::Uuid::from_u128(42)),
-            created_us: -1,
             encoding: Encoding {
                 encoder: "seglift 1, zstd 2".into(),
                 segment_len: 1 << 40,

@@ -183,7 +183,8 @@ impl Tail {
         self.header.ids
     }
 
-    /// When the object was created, in microseconds since 1970 UTC, by its writer's clock.
+    /// When the object was created, in microseconds since 1970 UTC, by its writer's clock: at the end of its data, when
+    /// only its commit is left to do.
     pub fn created_us(&self) -> i64 {
         self.header.created
     }

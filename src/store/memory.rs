@@ -175,7 +175,13 @@ impl ObjectStore for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_create: true, min_part: 1, max_part: i64::MAX as u64, max_parts: u32::MAX }
+        Capabilities {
+            atomic_create: true,
+            min_part: 1,
+            max_part: i64::MAX as u64,
+            max_parts: u32::MAX,
+            dates_by_begin: false,
+        }
     }
 
     fn put<'a>(&'a self, key: &'a Key, _: &'a UploadInfo, body: Arc<dyn Body>) -> BoxFuture<'a, Commit> {

@@ -184,7 +184,8 @@ pub struct Entry {
     pub key: Key,
     /// Its stored length in bytes.
     pub len: u64,
-    /// When it was committed, µs since the Unix epoch by the store's clock.
+    /// When it was committed, µs since the Unix epoch by the store's clock; of an object in parts when its upload was
+    /// begun, where the store dates it so ([`Capabilities::dates_by_begin`]).
     pub modified_us: i64,
 }
 
@@ -209,6 +210,9 @@ pub struct Capabilities {
     pub max_part: u64,
     /// Most parts of one upload.
     pub max_parts: u32,
+    /// Dates an object that came in parts by the beginning of its upload, and not by its commit. Such an object is longer
+    /// than `min_part`.
+    pub dates_by_begin: bool,
 }
 
 /// A place for objects. All methods may be called from any number of tasks at once.

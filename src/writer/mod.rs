@@ -42,7 +42,7 @@ use self::{
     upload::{Ended, Target},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     codec::Codec,
     config::{CodecName, Settings},
     engine::{Defaults, Engine, Op, Scope},
@@ -112,7 +112,7 @@ impl Context {
     fn about(&self, id: ObjectId, mode: Mode, codec: Codec, metadata: Metadata) -> About {
         About {
             id,
-            created_us: self.clock.now_us(),
+            clock: self.clock.clone(),
             owner: self.settings.owner.clone(),
             metadata,
             mode,

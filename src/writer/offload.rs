@@ -93,7 +93,7 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
             let encoding = seal.encoding(resume::encoder(), source.len(), plan.part_size);
             let resume = Resume::prepare(&ctx, &op, path, &key, info, encoding).await?;
             id = resume.id();
-            seal.begun(id, resume.created_us());
+            seal.begun(id);
             Some(resume)
         }
     };
@@ -111,23 +111,13 @@ pub(super) async fn offload(ctx: Arc<Context>, op: Op, segment: Segment) -> Resu
     }
 
     let sending = Sending { ctx: &ctx, op: &op, target: &target, id, if_exists };
+    let source = Arc::new(source);
     let done = match codec {
         Codec::None => {
             let suffix_len = seal.suffix_len(source.len())?;
-            let streamed = Streamed::new(
-                source,
-                seal,
-                suffix_len,
-                plan.part_size,
-                ctx.engine.pool().clone(),
-                op.clone(),
-            )?;
-            sending.until_done(|| sending.streamed(&streamed, &plan)).await
+            sending.until_done(|| sending.streamed(&source, &seal, suffix_len, &plan)).await
         }
-        Codec::Zstd => {
-            let source = Arc::new(source);
-            sending.until_done(|| sending.encoded(&source, &seal, block_size, &plan)).await
-        }
+        Codec::Zstd => sending.until_done(|| sending.encoded(&source, &seal, block_size, &plan)).await,
     };
     done.map_err(|e| target.explain(e))
 }
@@ -183,7 +173,15 @@ impl Sending<'_> {
     }
 
     /// Once, without a codec.
-    async fn streamed(&self, streamed: &Arc<Streamed>, plan: &Plan) -> Result<Receipt, Ended> {
+    async fn streamed(
+        &self,
+        source: &Arc<OpenSource>,
+        seal: &Seal,
+        suffix_len: u64,
+        plan: &Plan,
+    ) -> Result<Receipt, Ended> {
+        let (pool, op) = (self.ctx.engine.pool().clone(), self.op.clone());
+        let streamed = Streamed::new(source.clone(), seal.anew()?, suffix_len, plan.part_size, pool, op)?;
         let count = streamed.parts();
         let parts = stream::iter((0..count).map(|number| {
             let (offset, body) = streamed.part(number);

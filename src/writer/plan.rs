@@ -98,10 +98,20 @@ pub(super) fn most_stored(raw: u64, block_size: u64, attached: u64, codec: Codec
 mod tests {
     use super::*;
 
-    const S3: Capabilities =
-        Capabilities { atomic_create: true, min_part: 5 << 20, max_part: 5 << 30, max_parts: 10_000 };
-    const FILE: Capabilities =
-        Capabilities { atomic_create: true, min_part: 1, max_part: u64::MAX, max_parts: u32::MAX };
+    const S3: Capabilities = Capabilities {
+        atomic_create: true,
+        min_part: 5 << 20,
+        max_part: 5 << 30,
+        max_parts: 10_000,
+        dates_by_begin: true,
+    };
+    const FILE: Capabilities = Capabilities {
+        atomic_create: true,
+        min_part: 1,
+        max_part: u64::MAX,
+        max_parts: u32::MAX,
+        dates_by_begin: false,
+    };
 
     #[test]
     fn parts_grow_so_that_ten_thousand_suffice() {

@@ -18,7 +18,6 @@
 
 use super::{Context, offload::blocking, upload::Ended};
 use crate::{
-    clock::Clock,
     codec,
     engine::Op,
     error::{Code, Error, Result},
@@ -81,7 +80,6 @@ impl Resume {
             store_fingerprint: ctx.fingerprint,
             upload: String::new(),
             id: ObjectId::random(),
-            created_us: ctx.clock.now_us(),
             encoding,
         };
         let reading = path.clone();
@@ -119,11 +117,6 @@ impl Resume {
     /// The UUID that the object will have.
     pub fn id(&self) -> ObjectId {
         self.blob.id
-    }
-
-    /// The time that the object will carry.
-    pub fn created_us(&self) -> i64 {
-        self.blob.created_us
     }
 
     /// Whether the key must be looked at before anything is sent.

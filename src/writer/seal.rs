@@ -5,6 +5,7 @@
 
 use super::{commit::Identity, segment::Digest};
 use crate::{
+    clock::{Clock, SystemClock},
     codec::{
         Codec, Compressor,
         checksum::{Crc32c, Crc64Nvme, crc32c},
@@ -20,7 +21,8 @@ use bytes::Bytes;
 /// What is said of a segment before its first byte.
 pub(super) struct About {
     pub id: ObjectId,
-    pub created_us: i64,
+    /// Tells the time at which the object is sealed.
+    pub clock: SystemClock,
     pub owner: String,
     pub metadata: Metadata,
     pub mode: Mode,
@@ -62,9 +64,9 @@ impl Seal {
         self.expected = expected;
     }
 
-    /// Says that the object was begun earlier, with this UUID at this time.
-    pub fn begun(&mut self, id: ObjectId, created_us: i64) {
-        (self.about.id, self.about.created_us) = (id, created_us);
+    /// Says that the object was begun earlier, with this UUID.
+    pub fn begun(&mut self, id: ObjectId) {
+        self.about.id = id;
     }
 
     /// What the object's bytes depend on, beside the segment's; before its first block.
@@ -144,6 +146,7 @@ impl Seal {
     pub fn anew(&self) -> Result<Seal> {
         Ok(Seal {
             about: About {
+                clock: self.about.clock.clone(),
                 metadata: self.about.metadata.clone(),
                 owner: self.about.owner.clone(),
                 ..self.about
@@ -202,7 +205,9 @@ impl Seal {
         self.check(crc64, self.crc32c)?;
         let parts = TailBuilder {
             id: self.about.id,
-            created_us: self.about.created_us,
+            // Now and not at the beginning: where a store dates what came in parts by the beginning of its upload, only
+            // this shows a sweep that the object is new, however long the upload took.
+            created_us: self.about.clock.now_us(),
             owner: self.about.owner,
             metadata: self.about.metadata,
             content: ContentIdentity { length: content_len, crc64 },

@@ -48,7 +48,7 @@ struct PartDigest {
 
 /// One segment on its way, shared by the bodies of its parts.
 pub(super) struct Streamed {
-    source: OpenSource,
+    source: Arc<OpenSource>,
     pool: Pool,
     op: Op,
     block_size: u64,
@@ -64,7 +64,7 @@ pub(super) struct Streamed {
 impl Streamed {
     /// Plans the object: `suffix_len` bytes will follow the data.
     pub fn new(
-        source: OpenSource,
+        source: Arc<OpenSource>,
         seal: Seal,
         suffix_len: u64,
         part_size: u64,

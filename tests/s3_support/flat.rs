@@ -346,7 +346,8 @@ impl S3 for Flat {
         let stored = Stored {
             bytes: bytes.into(),
             e_tag: e_tag.clone(),
-            at: SystemTime::now(),
+            // As Amazon dates it.
+            at: upload.at,
             metadata: upload.metadata.clone(),
             sse: upload.sse.clone(),
         };
