@@ -873,7 +873,7 @@ typedef struct seglift_sweep_options {
   const char *prefix;
   /**
    * How long an object must have been there before the sweep began, in ms, by the store's clock; 0 = a day. Longer than
-   * you take from the commit of an offload until its key is in the list that you feed.
+   * you take from the last byte of an offload, over its commit, until its key is in the list that you feed.
    */
   int64_t grace_ms;
   /** SEGLIFT_SWEEP_* bits. */

@@ -312,7 +312,7 @@ impl ObjectStore for One {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { atomic_create: true, min_part: 1, max_part: 1, max_parts: 1 }
+        Capabilities { atomic_create: true, min_part: 1, max_part: 1, max_parts: 1, dates_by_begin: false }
     }
 
     fn put<'a>(&'a self, _: &'a Key, _: &'a UploadInfo, _: Arc<dyn Body>) -> BoxFuture<'a, Commit> {

@@ -32,7 +32,7 @@ pub struct seglift_sweep_options {
     /// Only keys that begin with this text, and all that you feed must; NULL = the whole store. Copied.
     pub prefix: *const c_char,
     /// How long an object must have been there before the sweep began, in ms, by the store's clock; 0 = a day. Longer than
-    /// you take from the commit of an offload until its key is in the list that you feed.
+    /// you take from the last byte of an offload, over its commit, until its key is in the list that you feed.
     pub grace_ms: i64,
     /// SEGLIFT_SWEEP_* bits.
     pub flags: u32,

@@ -317,14 +317,7 @@ mod tests {
             words: 0,
         };
         let id = ObjectId::random();
-        let blob = ResumeBlob {
-            key: "k".into(),
-            store_fingerprint: 0,
-            upload: "u".into(),
-            id,
-            created_us: 0,
-            encoding,
-        };
+        let blob = ResumeBlob { key: "k".into(), store_fingerprint: 0, upload: "u".into(), id, encoding };
         small_file::replace(&path, &blob.encode().unwrap()).unwrap();
         remove(&path, [ObjectId::random(); 2]).unwrap();
         assert!(path.exists());
