@@ -23,7 +23,8 @@ impl World {
         assert_eq!(succeeded.len(), 13, "each kind went well at times: {succeeded:?}");
         let opened = self.engine.metrics().breaker_transitions.of(BreakerState::Open).value();
         println!("{opened:7} times a breaker opened");
-        assert_eq!(opened > 0, !self.place.is_late(), "only the driver on files has a breaker");
+        // On files as well it may stay closed: whether failures come in a row depends on how the threads meet.
+        assert!(opened == 0 || !self.place.is_late(), "in memory there is no breaker");
         let pending = lock(&self.shared.pending);
         assert!(pending.is_empty(), "{} operations never ended", pending.len());
         drop(pending);

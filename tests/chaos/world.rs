@@ -50,7 +50,7 @@ impl Place {
         };
         let uri = if script.is_empty() { uri } else { format!("fault+{uri}?{script}") };
         // On files a short row of failures holds everything back for a moment; in memory each request has its own fate.
-        let failures = if self.is_late() { "0" } else { "3" };
+        let failures = if self.is_late() { "0" } else { "2" };
         let mut config = Config::new();
         for (key, value) in [
             ("block.size", "4KiB"),
