@@ -34,7 +34,7 @@ pub fn run(data: &[u8]) {
         }
     };
     let canonical = store.uri();
-    assert!(is_message(canonical, 64 + 3 * data.len()), "{uri:?}: {canonical:?}");
+    assert!(is_message(canonical, 64 + 3 * uri.len()), "{uri:?}: {canonical:?}");
     if canonical.starts_with("memory:") {
         // A private place has no name by which it could be opened again.
         return;
