@@ -9,11 +9,7 @@
 use super::options::Style;
 use crate::{
     error::{Code, Error, Result},
-    store::{
-        Key,
-        key::{MAX_KEY, is_probe},
-        open::percent_decoded,
-    },
+    store::{Key, key::MAX_KEY, open::percent_decoded},
 };
 use std::fmt::Write;
 
@@ -81,11 +77,7 @@ impl Place {
     /// The key of the object that S3 calls `object_key`; none where it lies elsewhere, where no [`Key`] can
     /// name it (others put objects into buckets, too), and where it is a probe of ours.
     pub fn key_of(&self, object_key: &str) -> Option<Key> {
-        let rest = object_key.strip_prefix(&self.prefix)?;
-        if is_probe(rest) {
-            return None;
-        }
-        Key::new(rest).ok()
+        Key::new(object_key.strip_prefix(&self.prefix)?).ok()
     }
 
     /// The canonical URI of this place at `endpoint` (none: Amazon's): `s3://bucket/prefix`, with
@@ -335,9 +327,5 @@ mod tests {
         ] {
             assert_eq!(place.key_of(other), None, "{other:?}");
         }
-        assert!(
-            place.key_of("tier/.seglift-probe-x").is_some(),
-            "only names that a probe can have are hidden"
-        );
     }
 }
