@@ -95,7 +95,7 @@ test-portable:
 
 # Two minutes each of what runs for hours by hand.
 test-soak:
-	@$(MAKE) --no-print-directory soak MINUTES=2 && echo 1..1 && echo "ok 1 - two minutes of soak"
+	@$(MAKE) --no-print-directory soak MINUTES=2
 
 test-fuzz:
 	@$(MAKE) --no-print-directory fuzz MINUTES=10 && echo 1..1 && echo "ok 1 - ten minutes of fuzzing"

@@ -24,7 +24,10 @@ use crate::{
     },
     engine::Op,
     error::{Code, Error, Result},
-    object::{Attachment, Block, FRAME_HEADER, Mode, Page, RecordSpan, SeekTableDigest},
+    object::{
+        Attachment, Block, ContentDigest, ContentIdentity, FRAME_HEADER, Mode, Page, RecordSpan,
+        SeekTableDigest,
+    },
     store::Pace,
 };
 use futures_util::{StreamExt, stream::FuturesOrdered};
@@ -47,20 +50,14 @@ impl Digest {
         if segment.tail().mode() == Mode::Bytes {
             return Ok(Digest { crc64: crc64nvme(raw), len: raw.len() as u64, records: 0 });
         }
-        let (mut crc64, mut len, mut records) = (Crc64Nvme::new(), 0, 0);
+        let (mut content, mut records) = (ContentDigest::new(), 0);
         for record in segment.tail().record_block(block, raw)?.records() {
             let record = record?;
-            let payload = &raw[record.payload];
-            let mut head = [0; 20];
-            head[..8].copy_from_slice(&record.id.to_le_bytes());
-            head[8..16].copy_from_slice(&record.time_us.to_le_bytes());
-            head[16..].copy_from_slice(&(payload.len() as u32).to_le_bytes());
-            crc64.update(&head);
-            crc64.update(payload);
-            len += (head.len() + payload.len()) as u64;
+            content.record(record.id, record.time_us, &raw[record.payload]);
             records += 1;
         }
-        Ok(Digest { crc64: crc64.finalize(), len, records })
+        let ContentIdentity { length: len, crc64 } = content.identity();
+        Ok(Digest { crc64, len, records })
     }
 }
 

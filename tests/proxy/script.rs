@@ -10,6 +10,7 @@
 //! Trade-off: the same grammar as the scripts of the store that fails on purpose, and another list of faults: that one
 //! knows what a store answers, this one what bytes do.
 
+pub use seglift::store::fault::{When, mix};
 use std::{fmt, str::FromStr, time::Duration};
 
 macro_rules! operations {
@@ -115,15 +116,6 @@ pub enum Fault {
     NoEtag,
 }
 
-/// Which requests of an operation a rule is about, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// This one only.
-    At(u64),
-    /// This one and all after it.
-    From(u64),
-}
-
 /// A list of rules, and perhaps a seed of random ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
@@ -139,11 +131,7 @@ const RATE: u64 = 50;
 impl Script {
     /// What goes wrong in request number `nth` (from 1) of `operation`.
     pub fn fault(&self, operation: Operation, nth: u64) -> Option<Fault> {
-        let fits = |when: &When| match *when {
-            When::At(n) => n == nth,
-            When::From(n) => nth >= n,
-        };
-        let ruled = self.rules.iter().find(|(op, when, _)| *op == operation && fits(when));
+        let ruled = self.rules.iter().find(|(op, when, _)| *op == operation && when.fits(nth));
         ruled.map(|(.., fault)| fault.clone()).or_else(|| self.random_fault(operation, nth))
     }
 
@@ -187,14 +175,6 @@ impl Script {
     }
 }
 
-/// SplitMix64's finaliser: each bit of the input changes half of the output.
-pub fn mix(x: u64) -> u64 {
-    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
 fn malformed(what: &str) -> String {
     let operations: Vec<_> = Operation::ALL.iter().map(|op| op.name()).collect();
     format!(
@@ -222,26 +202,14 @@ impl FromStr for Script {
                     let operation = *operation.ok_or_else(|| malformed(pair))?;
                     for rule in value.split(',') {
                         let (when, fault) = rule.split_once(':').ok_or_else(|| malformed(rule))?;
-                        script.rules.push((operation, when.parse()?, fault.parse()?));
+                        let when = when.parse().map_err(|_| malformed(when))?;
+                        script.rules.push((operation, when, fault.parse()?));
                     }
                 }
             }
         }
         script.random = script.random.map(|(seed, _)| (seed, rate));
         Ok(script)
-    }
-}
-
-impl FromStr for When {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let number = |text: &str| text.parse().ok().filter(|&n| n > 0).ok_or_else(|| malformed(text));
-        Ok(match text.strip_suffix('+') {
-            _ if text == "*" => When::From(1),
-            Some(n) => When::From(number(n)?),
-            None => When::At(number(text)?),
-        })
     }
 }
 
@@ -329,11 +297,6 @@ impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";
         for (operation, when, fault) in &self.rules {
-            let when = match when {
-                When::At(n) => n.to_string(),
-                When::From(1) => "*".into(),
-                When::From(n) => format!("{n}+"),
-            };
             write!(f, "{between}{}={when}:{fault}", operation.name())?;
             between = "&";
         }

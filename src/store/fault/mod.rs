@@ -6,7 +6,7 @@
 
 mod script;
 
-pub use script::{Fault, Operation, Script, When};
+pub use script::{Fault, Operation, Script, When, mix};
 
 use super::{
     Arrived, Body, BoxFuture, ByteStream, Capabilities, Commit, Entry, Get, GetRange, Key, ListPage,

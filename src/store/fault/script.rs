@@ -75,6 +75,16 @@ pub enum When {
     From(u64),
 }
 
+impl When {
+    /// Whether it is about call number `nth`, counted from 1.
+    pub fn fits(self, nth: u64) -> bool {
+        match self {
+            When::At(n) => n == nth,
+            When::From(n) => nth >= n,
+        }
+    }
+}
+
 /// A list of rules, and perhaps a seed of random ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
@@ -90,11 +100,7 @@ const RATE: u64 = 50;
 impl Script {
     /// What goes wrong in call number `nth` (from 1) of `operation`.
     pub fn fault(&self, operation: Operation, nth: u64) -> Option<Fault> {
-        let fits = |when: &When| match *when {
-            When::At(n) => n == nth,
-            When::From(n) => nth >= n,
-        };
-        let ruled = self.rules.iter().find(|(op, when, _)| *op == operation && fits(when));
+        let ruled = self.rules.iter().find(|(op, when, _)| *op == operation && when.fits(nth));
         ruled.map(|(.., fault)| fault.clone()).or_else(|| self.random_fault(operation, nth))
     }
 
@@ -124,7 +130,7 @@ impl Script {
 }
 
 /// SplitMix64's finaliser: each bit of the input changes half of the output.
-fn mix(x: u64) -> u64 {
+pub fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

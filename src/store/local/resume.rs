@@ -15,16 +15,14 @@ use super::{
     root::{Root, kind},
     temporary::{Temporary, begin_of},
     upload::LocalUpload,
+    uploads::{Lock, lock},
 };
 use crate::{
     codec::checksum::Crc32c,
     error::{Code, Error, Result},
     store::{Body, Key, parts, pieces, pieces::PIECE},
 };
-use rustix::{
-    fs::{FileType, FlockOperation, Mode, OFlags},
-    io::Errno,
-};
+use rustix::{fs::FileType, io::Errno};
 use std::{
     fs::File,
     os::unix::fs::FileExt,
@@ -80,18 +78,13 @@ fn is_uuid(text: &str) -> bool {
 }
 
 fn find(root: Arc<Root>, name: String) -> Result<Found> {
-    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file: File = match rustix::fs::openat(root.last(&[]), &name, flags, Mode::empty()) {
-        Ok(fd) => fd.into(),
-        Err(Errno::NOENT | Errno::LOOP) => return root.check().map(|()| Found::Nothing),
-        Err(e) => return Err(error(e, "open", &root.path_of(name))),
+    let file: File = match lock(&root, &name) {
+        Lock::Held(fd) => fd.into(),
+        Lock::Alive => return Ok(Found::Busy),
+        Lock::Unknown => return Ok(Found::Nothing),
+        Lock::Gone | Lock::Failed(Errno::LOOP) => return root.check().map(|()| Found::Nothing),
+        Lock::Failed(e) => return Err(error(e, "open", &root.path_of(name))),
     };
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        // The two are one number on most systems.
-        Err(e) if e == Errno::WOULDBLOCK || e == Errno::AGAIN => return Ok(Found::Busy),
-        Err(_) => return Ok(Found::Nothing),
-    }
     // After the lock: a reap may have removed the name before we had it.
     let stat = rustix::fs::fstat(&file).map_err(|e| error(e, "look at", &root.path_of(&name)))?;
     let upload = kind(&stat) == FileType::RegularFile && stat.st_nlink == 1;

@@ -101,7 +101,7 @@ pub(super) fn abort(root: &Root, name: &str) -> Result<bool> {
 }
 
 /// What the lock of a temporary file says.
-enum Lock {
+pub(super) enum Lock {
     /// It was free, so its process is gone; it is ours while this lives.
     Held(OwnedFd),
     /// Its process lives.
@@ -124,7 +124,8 @@ impl Lock {
     }
 }
 
-fn lock(root: &Root, name: &str) -> Lock {
+/// Takes the lock of a temporary file, open for reading and writing, if it is free. Blocks.
+pub(super) fn lock(root: &Root, name: &str) -> Lock {
     // NFS locks for writing only what is open for writing.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = match rustix::fs::openat(root.last(&[]), name, flags, Mode::empty()) {
