@@ -20,17 +20,19 @@ public final class Engine implements AutoCloseable {
 
     private final Handle handle;
     private final Completions completions;
+    private final MetricsBean bean;
     private final Set<Seglift> drivers = ConcurrentHashMap.newKeySet();
 
     private Engine(long engine) throws SegliftException {
         handle = new Handle(engine, "the engine", Engine::free);
         try {
-            completions = Completions.start(engine, () -> {}, handle::leave);
+            completions = Completions.start(engine, new LogForwarder(() -> Native.logPoll(engine)), handle::leave);
         } catch (SegliftException | Error e) {
             handle.close();
             handle.leave();
             throw e;
         }
+        bean = MetricsBean.register(this::metrics);
     }
 
     /**
@@ -40,7 +42,7 @@ public final class Engine implements AutoCloseable {
      * @throws SegliftException {@link Code#INVALID_CONFIG} names the setting and the remedy
      */
     public static Engine open(Map<String, String> settings) throws SegliftException {
-        Native.load();
+        NativeLibrary.load();
         long[] out = new long[2];
         Native.check(Native.engineOpen(pack(new Packer(), settings), out), out);
         return new Engine(out[1]);
@@ -65,6 +67,7 @@ public final class Engine implements AutoCloseable {
         if (!handle.close()) {
             return;
         }
+        bean.close();
         drivers.forEach(Seglift::close);
         if (!completions.shutdown(CLOSE_MILLIS)) {
             LOG.warn("Operations still end {} ms after the engine was closed; their memory stays until they have",

@@ -14,21 +14,12 @@ final class Native {
     /** What both sides of the crossing must have in common; raise it with each change of a function or a layout. */
     private static final int VERSION = 1;
 
-    static {
-        NativeLibrary.load();
-    }
-
     private Native() {}
 
-    /** Makes sure that the library is loaded. @throws UnsatisfiedLinkError if it cannot be */
-    static void load() {}
-
-    /** Takes the function table of the library at this path. @throws UnsatisfiedLinkError if it does not fit */
-    static void attach(String library) {
+    /** Takes the function table of the library at this path; what is wrong with it, or null. */
+    static String attach(String library) {
         byte[] problem = attach(new Packer().text(library, "path of the library").toBytes(), VERSION);
-        if (problem != null) {
-            throw new UnsatisfiedLinkError(new Unpacker(problem).text());
-        }
+        return problem == null ? null : new Unpacker(problem).text();
     }
 
     /** Throws what a call has left in {@code out[0]} unless its code is 0. */
