@@ -16,10 +16,18 @@ final class Native {
 
     private Native() {}
 
-    /** Takes the function table of the library at this path; what is wrong with it, or null. */
-    static String attach(String library) {
+    /**
+     * Takes the function table of the library at this path.
+     *
+     * @throws SegliftException {@link Code#NOT_FOUND} if it cannot be opened, in the dynamic linker's words, or
+     *     {@link Code#UNSUPPORTED_VERSION} if library, shim and this class do not belong together
+     */
+    static void attach(String library) throws SegliftException {
         byte[] problem = attach(new Packer().text(library, "path of the library").toBytes(), VERSION);
-        return problem == null ? null : new Unpacker(problem).text();
+        if (problem != null) {
+            Unpacker in = new Unpacker(problem);
+            throw ErrorReport.of(Code.of((int) in.number()), in.text()).toException();
+        }
     }
 
     /** Throws what a call has left in {@code out[0]} unless its code is 0. */
@@ -29,9 +37,11 @@ final class Native {
         }
     }
 
+    // load.c
+
     private static native byte[] attach(byte[] library, int version);
 
-    static native byte[] version();
+    // error.c
 
     static native byte[] takeError(long error);
 

@@ -43,7 +43,8 @@ final class NativeLibrary {
     /**
      * Loads both unless they are loaded. A failure can be repeated: the next call tries again. Any thread.
      *
-     * @throws SegliftException {@link Code#INVALID_CONFIG} if a file is missing, does not fit this machine, or is too old
+     * @throws SegliftException {@link Code#INVALID_CONFIG} if a file is missing or does not fit this machine, {@link
+     *     Code#UNSUPPORTED_VERSION} if library, shim and these classes do not belong together
      */
     static synchronized void load() throws SegliftException {
         if (attached) {
@@ -73,9 +74,11 @@ final class NativeLibrary {
     }
 
     private static void attach(NativeFile library) throws SegliftException {
-        String problem = Native.attach(library.path().toString());
-        if (problem != null) {
-            throw library.refused(problem);
+        try {
+            Native.attach(library.path().toString());
+        } catch (NotFoundException e) {
+            // Of a library, not of a segment: nobody may take it for one.
+            throw library.refused(e.getMessage());
         }
     }
 
