@@ -18,7 +18,7 @@ strip -S "$natives"/*
 log=target/java/maven.log
 $MVN --batch-mode --file bindings/java/pom.xml package --projects core,kafka -DskipTests \
     -Dseglift.native="$image" -Dseglift.platform="$JAVA_PLATFORM" >$log 2>&1 ||
-    { grep '^\[ERROR\]' $log >&2; exit 1; }
+    { grep -E '^\[ERROR\]|\[WARNING\].*\.java:' $log >&2; exit 1; }
 rm -r "$image"
 
 rm -rf "$folder"
