@@ -27,13 +27,13 @@ for module; do
     rm -rf "target/java/$artifact/surefire-reports"
     reports="$reports target/java/$artifact/surefire-reports"
 done
-# What the modules build on is compiled, but only the modules named are tested.
-case $modules in *,core*) core=false ;; *) core=true modules=,core$modules ;; esac
+# What the modules build on is made, too; of that core has tests, which run only if it was named.
+case $modules, in *,core,*) skip_core=false ;; *) skip_core=true ;; esac
 
 log=target/java/maven.log
 # A module's failed tests must not hide the tests of the next one.
-$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test --projects "${modules#,}" --fail-at-end \
-    -Dcore.skipTests=$core ${jvm:+-Djvm="$jvm"} \
+$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test --projects "${modules#,}" --also-make --fail-at-end \
+    -Dcore.skipTests=$skip_core ${jvm:+-Djvm="$jvm"} \
     -Dseglift.library="$NATIVE/libseglift.$JAVA_SHARED" -Dseglift.jni="$JAVA_SHIM" \
     -Dseglift.command="$NATIVE/seglift" >"$log" 2>&1
 # shellcheck disable=SC2086 # a list of folders
