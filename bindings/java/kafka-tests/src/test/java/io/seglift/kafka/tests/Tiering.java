@@ -1,0 +1,83 @@
+package io.seglift.kafka.tests;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
+import org.apache.kafka.clients.admin.LogDirDescription;
+import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.common.TopicPartition;
+
+/** Where the segments of a topic are, as its brokers say. */
+final class Tiering {
+    private final Cluster cluster;
+    private final String topic;
+    private final int partitions;
+
+    Tiering(Cluster cluster, Load load) {
+        this.cluster = cluster;
+        this.topic = load.topic();
+        this.partitions = load.partitions();
+    }
+
+    /** What a partition's leader says: the first offset on its disk, and the last one in the store. */
+    private record Place(long earliestLocal, long latestTiered, long bytes) {
+        /** Everything but the segment that is written to is in the store, and nowhere else. */
+        boolean hasLeft() {
+            return earliestLocal > 0 && latestTiered == earliestLocal - 1 && bytes <= Scale.segmentBytes();
+        }
+    }
+
+    /** Waits until every sealed segment was copied and has left the leader's disk; each partition has at least one. */
+    void awaitSegmentsLeft() throws Exception {
+        awaitSegmentsLeft(Scale.patience());
+    }
+
+    void awaitSegmentsLeft(Duration patience) throws Exception {
+        Await.until("the sealed segments of " + topic + " have left", patience, () -> places().toString(),
+                () -> places().values().stream().allMatch(Place::hasLeft));
+    }
+
+    /** Waits until the store has some of the topic, and not yet all. */
+    void awaitFirstCopy() throws Exception {
+        Await.until("a segment of " + topic + " was copied", Scale.patience(), () -> places().toString(),
+                () -> places().values().stream().anyMatch(place -> place.latestTiered() >= 0));
+    }
+
+    private Map<Integer, Place> places() {
+        try {
+            Map<TopicPartition, Long> local = offsets(OffsetSpec.earliestLocal());
+            Map<TopicPartition, Long> tiered = offsets(OffsetSpec.latestTiered());
+            Map<Integer, Place> places = new TreeMap<>();
+            for (LogDirDescription folder : cluster.admin().describeLogDirs(List.of(1))
+                    .allDescriptions().get().get(1).values()) {
+                folder.replicaInfos().forEach((partition, replica) -> {
+                    if (partition.topic().equals(topic)) {
+                        places.put(partition.partition(),
+                                new Place(local.get(partition), tiered.get(partition), replica.size()));
+                    }
+                });
+            }
+            return places;
+        } catch (ExecutionException | InterruptedException e) {
+            throw new AssertionError("the brokers do not say where " + topic + " is", e);
+        }
+    }
+
+    private Map<TopicPartition, Long> offsets(OffsetSpec which) throws ExecutionException, InterruptedException {
+        Map<TopicPartition, OffsetSpec> questions = IntStream.range(0, partitions)
+                .mapToObj(partition -> new TopicPartition(topic, partition))
+                .collect(Collectors.toMap(Function.identity(), partition -> which));
+        return cluster.admin().listOffsets(questions).all().get().entrySet().stream()
+                .collect(Collectors.toMap(Map.Entry::getKey, answer -> offset(answer.getValue())));
+    }
+
+    private static long offset(ListOffsetsResultInfo answer) {
+        return answer.offset();
+    }
+}
