@@ -20,6 +20,8 @@ SUITE += lint:6
 SUITE += test-rust:8
 SUITE += test-c:4
 SUITE += test-stores:6
+SUITE += test-java:3
+SUITE += test-kafka:7
 
 # ---- what `make test-long` runs: the same at full size, and what is too long for every day
 LONG :=
@@ -28,6 +30,9 @@ LONG += lint:6
 LONG += test-rust:120
 LONG += test-c:10
 LONG += test-stores:60
+LONG += test-java:10
+LONG += test-java-25:10
+LONG += test-kafka:60
 LONG += test-address:60
 LONG += test-thread:90
 LONG += test-soak:5
@@ -35,7 +40,7 @@ LONG += test-fuzz:15
 LONG += test-portable:15
 
 RUN_TOOLS  = cc rust
-TEST_TOOLS = make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
+TEST_TOOLS = make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake java mvn
 
 .DEFAULT_GOAL := help
 
@@ -138,7 +143,7 @@ clean:
 
 ## help: this list
 help:
-	@sed -n 's/^## \([a-z-]*\): /\1\t/p' $(firstword $(MAKEFILE_LIST)) | awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^## \([a-z0-9-]*\): /\1\t/p' $(MAKEFILE_LIST) | awk -F'\t' '{ printf "%-14s %s\n", $$1, $$2 }'
 
 # ---- minibroker: target/c/minibroker and its client
 
@@ -157,6 +162,10 @@ target/c/minibroker: $(BROKER_SRC) $(C_HEADERS)
 target/c/minibroker_client: $(CLIENT_SRC) $(C_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(C_FLAGS) -o $@ $(CLIENT_SRC)
+
+# ---- the JVM: java, test-java, test-kafka, test-java-25
+
+include bindings/java/native.mk
 
 # With a test among its targets cargo takes the features of dependencies that tests take (hyper's
 # server and others), so that the library is the one that test-rust has built, and the AWS SDK below

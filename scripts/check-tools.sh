@@ -5,12 +5,13 @@
 #   check-tools.sh TOOL…       for people: what is missing and how to get it
 #   check-tools.sh -q TOOL…    for scripts: the missing Debian packages, one line, or nothing
 #
-# A TOOL is one of: make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake
+# A TOOL is one of: make cc c++ rust go openssl python3 zstd valgrind pkg-config cmake java mvn
 # Exit status: 0 all there, 1 something is missing or too old, 2 wrong use.
 set -u
 
 rust_needed=1.95 # the rust-version of Cargo.toml; a test compares the two
 go_needed=1.25   # what scripts/test-servers.sh builds wants
+java_needed=17   # the release that bindings/java compiles for
 
 quiet=
 [ "${1:-}" = -q ] && { quiet=yes; shift; }
@@ -50,6 +51,15 @@ for tool; do
     pkg-config) have pkg-config || lacks "pkg-config" pkg-config pkgconf pkgconf ;;
     openssl) have openssl || lacks "openssl (the command)" openssl openssl openssl ;;
     cmake) have cmake || lacks "cmake (3.16 or later)" cmake cmake cmake ;;
+    mvn) have mvn || lacks "mvn (Maven 3.6.3 or later)" maven maven maven ;;
+    java)
+        # "javac 17.0.15". A machine may have the java of a runtime and no compiler, so javac is asked.
+        version=$(javac -version 2>&1 | awk '$1 == "javac" { sub(/-.*/, "", $2); print $2 }')
+        if [ -z "$version" ]; then
+            lacks "javac (a JDK $java_needed or later)" default-jdk-headless java-devel openjdk
+        elif version_below "$version" $java_needed; then
+            lacks "javac $java_needed or later (this one is $version)" default-jdk-headless java-devel openjdk
+        fi ;;
     rust)
         if ! have cargo || ! have rustc; then
             missing="$missing    cargo and rustc $rust_needed or later

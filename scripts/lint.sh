@@ -47,9 +47,19 @@ rust_versions_agree() {
         echo "Cargo.toml wants Rust $wanted, scripts/check-tools.sh looks for $checked"; return 1; }
 }
 
-echo 1..6
+# A module names its parent's version, so the poms say it more than once.
+versions_agree() {
+    wanted=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+    for pom in bindings/java/pom.xml bindings/java/*/pom.xml; do
+        said=$(sed -n 's|^ *<version>\([0-9].*\)</version>|\1|p' "$pom" | head -n 1)
+        [ "$wanted" = "$said" ] || { echo "Cargo.toml says $wanted, $pom says $said"; return 1; }
+    done
+}
+
+echo 1..7
 check "every script parses" every_script_parses
 check "the check of the tools asks for the Rust of Cargo.toml" rust_versions_agree
+check "Cargo.toml and the poms say one version" versions_agree
 check "the code is formatted (cargo fmt)" cargo fmt --check
 # shellcheck disable=SC2086 # FEATURES is a list of words
 check "clippy finds nothing" \

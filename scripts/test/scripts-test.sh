@@ -42,7 +42,7 @@ tools() {
     status=$?
 }
 
-echo 1..17
+echo 1..25
 
 suite 'echo "test result: ok. 7 passed; 0 failed; 0 ignored; 0 measured"' 'echo 1..2; echo "ok 1 - a"; echo "ok 2 - b"'
 expect "cargo's tests and TAP tests are summed" 0 "9 passed, 0 failed"
@@ -106,4 +106,46 @@ output=$(XDG_CACHE_HOME=$tmp/cache PATH=/nowhere "$here/test-servers.sh" versity
 status=$?
 expect "a test server that cannot be built is an error that names what is missing" 1 \
     "test-servers.sh: building versitygw needs go; get it from https://go.dev/dl/ (scripts/check-tools.sh go says which)"
+
+printf '#!/bin/sh\necho "javac 11.0.2-ea"\n' >"$tmp/bin/javac"
+chmod +x "$tmp/bin/javac"
+tools "$tmp/bin" -q java mvn
+expect "a JDK that is too old, and a Maven that is not there, are named as packages" 1 "default-jdk-headless maven"
+
+printf '#!/bin/sh\necho "javac 25"\n' >"$tmp/bin/javac"
+tools "$tmp/bin" java
+expect "Java 25 is later than 17" 0 ""
+
+# surefire STATUS: what surefire-tap.py makes of the report in $tmp/reports and the log, counted by the suite.
+mkdir -p "$tmp/reports"
+surefire() { suite "python3 '$here/surefire-tap.py' $1 '$tmp/maven.log' '$tmp/reports'"; }
+# reports BODY: the report of one class, with that in its testcase.
+reports() {
+    echo "<testsuite><testcase classname='a.B' name='c'>$1</testcase></testsuite>" >"$tmp/reports/TEST-a.B.xml"
+}
+echo "[INFO] BUILD SUCCESS" >"$tmp/maven.log"
+
+surefire 0
+expect "a Java module without reports is a failure" 1 "2 passed, 1 failed"
+
+reports ""
+surefire 0
+expect "a Java test, Maven's end and the silence of -Xcheck:jni are three tests" 0 "3 passed, 0 failed"
+
+reports "<failure message='boom'>AssertionError: boom</failure>"
+surefire 1
+expect "a failed Java test counts once" 1 "2 passed, 1 failed"
+
+reports "<skipped message='not today'/>"
+surefire 0
+expect "a skipped Java test is a failure" 1 "2 passed, 1 failed"
+
+reports ""
+echo "[ERROR] The forked VM terminated without properly saying goodbye" >"$tmp/maven.log"
+surefire 1
+expect "a JVM that dies is a failure although the tests before it passed" 1 "2 passed, 1 failed"
+
+echo "WARNING in native method: JNI call made with exception pending" >"$tmp/maven.log"
+surefire 0
+expect "a complaint of -Xcheck:jni is a failure" 1 "2 passed, 1 failed"
 [ $failures -eq 0 ]

@@ -1,0 +1,127 @@
+package io.seglift;
+
+import java.nio.ByteBuffer;
+
+/**
+ * The crossing: every native function, each one call of the library or one batch of them.
+ *
+ * <p>Handles are numbers. Texts, structs and tokens are arrays that {@link Packer} or {@link SegmentRef} laid out;
+ * payloads are direct buffers with a position and a length. A function returns the library's code, writes its error's
+ * handle to {@code out[0]} and its result to {@code out[1]}. It never throws, and never makes an object of our classes.
+ * {@code take...} frees the handle that it is given.
+ */
+final class Native {
+    /** What both sides of the crossing must have in common; raise it with each change of a function or a layout. */
+    private static final int VERSION = 1;
+
+    static {
+        NativeLibrary.load();
+    }
+
+    private Native() {}
+
+    /** Makes sure that the library is loaded. @throws UnsatisfiedLinkError if it cannot be */
+    static void load() {}
+
+    /** Takes the function table of the library at this path. @throws UnsatisfiedLinkError if it does not fit */
+    static void attach(String library) {
+        byte[] problem = attach(new Packer().text(library, "path of the library").toBytes(), VERSION);
+        if (problem != null) {
+            throw new UnsatisfiedLinkError(new Unpacker(problem).text());
+        }
+    }
+
+    /** Throws what a call has left in {@code out[0]} unless its code is 0. */
+    static void check(int code, long[] out) throws SegliftException {
+        if (code != 0) {
+            throw ErrorReport.take(code, out[0]);
+        }
+    }
+
+    private static native byte[] attach(byte[] library, int version);
+
+    static native byte[] version();
+
+    static native byte[] takeError(long error);
+
+    static native void freeError(long error);
+
+    // engine.c
+
+    static native int engineOpen(byte[] settings, long[] out);
+
+    static native int engineFree(long engine, long[] out);
+
+    static native byte[] engineStatus(long engine, long[] out);
+
+    static native byte[] engineMetrics(long engine, long[] out);
+
+    /** The oldest line of the log: time in us, level, repeated, dropped, text; null when there is none. */
+    static native byte[] logPoll(long engine);
+
+    static native void cancel(long engine, long op);
+
+    static native int queueNew(long engine, int capacity, long[] out);
+
+    /** How many completions it wrote, or minus the code. */
+    static native int queuePoll(long queue, ByteBuffer out, int max, long timeoutMillis);
+
+    static native int queueShutdown(long queue, long timeoutMillis, long[] out);
+
+    static native int queueFree(long queue, long[] out);
+
+    // driver.c
+
+    static native int driverOpen(long engine, byte[] uriAndSettings, long[] out);
+
+    static native int driverClose(long driver, long timeoutMillis, long[] out);
+
+    static native void driverFree(long driver);
+
+    static native int delete(
+            long driver, long queue, long id, byte[] keys, long deadline, long stall, int flags, int priority, long[] out);
+
+    static native byte[] takeResults(long results);
+
+    // offload.c
+
+    static native int offload(
+            long driver, long queue, long id, byte[] segment, ByteBuffer memory,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native byte[] takeReceipt(long receipt);
+
+    // read.c
+
+    /** From memory only: how many bytes, or minus the code. */
+    static native int readCached(
+            long driver, byte[] ref, long offset, ByteBuffer into, int position, int length, int flags, long[] out);
+
+    static native int read(
+            long driver, long queue, long id, byte[] ref, long offset, ByteBuffer into, int position, int length,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int readBytesCached(long driver, byte[] ref, long offset, long length, int flags, long[] out);
+
+    static native int readBytes(
+            long driver, long queue, long id, byte[] ref, long offset, long length,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int readObject(
+            long driver, long queue, long id, byte[] key, long offset, long length,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int readAttachment(
+            long driver, long queue, long id, byte[] ref, byte[] name,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int stat(
+            long driver, long queue, long id, byte[] ref, long deadline, long stall, int flags, int priority, long[] out);
+
+    static native byte[] takeInfo(long info);
+
+    /** The memory of counted bytes, good until {@link #freeBytes}; null if there are none. */
+    static native ByteBuffer viewBytes(long bytes);
+
+    static native void freeBytes(long bytes);
+}

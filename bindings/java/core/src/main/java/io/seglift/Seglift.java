@@ -1,0 +1,306 @@
+package io.seglift;
+
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.concurrent.CompletableFuture;
+
+/**
+ * A driver: the connection of an engine to one store. Cheap; a host may open hundreds.
+ *
+ * <p>Each operation comes in two shapes. The {@code ...Async} one returns a future that ends on the thread
+ * {@code seglift-completions}: what depends on it must not wait there. Cancelling the future asks the library to stop,
+ * and it ends when the library has let go of the memory that was lent to it. The other one waits. An interrupt cancels
+ * it: it throws {@link CancelledException}, or returns its result if that was certain already, with the thread's
+ * interrupt flag set.
+ *
+ * <p>Direct buffers are lent from the call until it returns or its future is done; nobody may use them meanwhile.
+ * Threads: any number. After {@link #close} each call is {@link Code#CLOSED}.
+ */
+public final class Seglift implements AutoCloseable {
+    private final Engine engine;
+    private final boolean ownsEngine;
+    private final String uri;
+    private final Handle handle;
+
+    private Seglift(Engine engine, boolean ownsEngine, String uri, long driver) {
+        this.engine = engine;
+        this.ownsEngine = ownsEngine;
+        this.uri = uri;
+        handle = new Handle(driver, "the driver of " + uri, Native::driverFree);
+    }
+
+    /**
+     * Opens a driver with an engine of its own, which is closed with it.
+     *
+     * @param uri the store: {@code s3://bucket/prefix}, {@code file:///var/tier}, {@code memory:}
+     * @param settings by their names; docs/configuration.md has all
+     */
+    public static Seglift open(String uri, Map<String, String> settings) throws SegliftException {
+        Engine engine = Engine.open(settings);
+        try {
+            return open(engine, true, uri, settings);
+        } catch (SegliftException | RuntimeException | Error e) {
+            engine.close();
+            throw e;
+        }
+    }
+
+    /** Opens a driver on an engine; of the settings those of the driver count. */
+    public static Seglift open(Engine engine, String uri, Map<String, String> settings) throws SegliftException {
+        return open(engine, false, uri, settings);
+    }
+
+    private static Seglift open(Engine engine, boolean owns, String uri, Map<String, String> settings)
+            throws SegliftException {
+        byte[] packed = Engine.pack(new Packer().text(uri, "URI of the store"), settings);
+        long[] out = new long[2];
+        long pointer = engine.handle().enter();
+        try {
+            Native.check(Native.driverOpen(pointer, packed, out), out);
+            Seglift driver = new Seglift(engine, owns, uri, out[1]);
+            engine.opened(driver);
+            return driver;
+        } finally {
+            engine.handle().leave();
+        }
+    }
+
+    /** The engine that it was opened on. */
+    public Engine engine() {
+        return engine;
+    }
+
+    /** The store, as it was given. */
+    public String uri() {
+        return uri;
+    }
+
+    /** Offloads a segment as one object; see {@link #offload}. */
+    public CompletableFuture<Receipt> offloadAsync(Segment segment, Call call) {
+        return startOffload(segment, call);
+    }
+
+    /**
+     * Offloads a segment as one object. It ends committed (a receipt), not committed (an exception), or as
+     * {@link OutcomeUnknownException}: then repeat it with the same key. Nothing is ever overwritten.
+     */
+    public Receipt offload(Segment segment, Call call) throws SegliftException {
+        mayWait();
+        return startOffload(segment, call).await();
+    }
+
+    private Operation<Receipt> startOffload(Segment segment, Call call) {
+        return engine.submit(handle, segment, (count, receipt) -> Receipt.take(receipt), (driver, queue, id, out) ->
+                Native.offload(driver, queue, id, segment.packed, segment.memory,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /**
+     * Reads into a direct buffer from its position on, at most as much as remains; see {@link #read}. The position stays
+     * as it is; the future has the number of bytes.
+     */
+    public CompletableFuture<Integer> readAsync(SegmentRef ref, long offset, ByteBuffer into, Call call) {
+        return startRead(ref, offset, into, call);
+    }
+
+    /**
+     * Reads the segment's bytes from an offset on into a direct buffer, which it fills unless the segment ends before,
+     * and moves the buffer's position. What is in memory is answered without a change of thread.
+     *
+     * @return how many bytes; 0 at the very end of the segment
+     * @throws OutOfRangeException past the end
+     */
+    public int read(SegmentRef ref, long offset, ByteBuffer into, Call call) throws SegliftException {
+        mayWait();
+        // A hit in memory starts no read-ahead in the library, so a reader that goes on does not stop there.
+        int n = call.isSequential() ? -1 : readCached(ref, offset, into, call.flags | Call.CACHED_ONLY);
+        if (n < 0) {
+            n = startRead(ref, offset, into, call).await();
+            into.position(into.position() + n);
+        }
+        return n;
+    }
+
+    /**
+     * Reads as {@link #read} if memory alone can answer, at once; empty if it cannot. Without a token it never can.
+     */
+    public OptionalInt tryRead(SegmentRef ref, long offset, ByteBuffer into) throws SegliftException {
+        int n = readCached(ref, offset, into, Call.CACHED_ONLY);
+        return n < 0 ? OptionalInt.empty() : OptionalInt.of(n);
+    }
+
+    /** How many bytes, or -1 if it would have to wait. */
+    private int readCached(SegmentRef ref, long offset, ByteBuffer into, int flags) throws SegliftException {
+        writableDirect(into);
+        long[] out = new long[1];
+        long driver = handle.enter();
+        int n;
+        try {
+            n = Native.readCached(driver, ref.packed, offset, into, into.position(), into.remaining(), flags, out);
+        } finally {
+            handle.leave();
+        }
+        if (n >= 0) {
+            into.position(into.position() + n);
+            return n;
+        }
+        SegliftException failure = ErrorReport.take(-n, out[0]);
+        if (failure.code() != Code.WOULD_BLOCK) {
+            throw failure;
+        }
+        return -1;
+    }
+
+    private Operation<Integer> startRead(SegmentRef ref, long offset, ByteBuffer into, Call call) {
+        writableDirect(into);
+        int position = into.position();
+        int length = into.remaining();
+        return engine.submit(handle, into, (count, none) -> (int) count, (driver, queue, id, out) ->
+                Native.read(driver, queue, id, ref.packed, offset, into, position, length,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** Reads a range without a copy; see {@link #readBytes}. */
+    public CompletableFuture<Bytes> readBytesAsync(SegmentRef ref, long offset, long length, Call call) {
+        return startReadBytes(ref, offset, length, call);
+    }
+
+    /**
+     * Reads a range into memory of the library, without a copy where one cached block holds it. Close the result.
+     *
+     * @param length at most {@link Integer#MAX_VALUE}; fewer bytes come only at the end of the segment
+     */
+    public Bytes readBytes(SegmentRef ref, long offset, long length, Call call) throws SegliftException {
+        mayWait();
+        return startReadBytes(ref, offset, length, call).await();
+    }
+
+    private Operation<Bytes> startReadBytes(SegmentRef ref, long offset, long length, Call call) {
+        fitsBuffer(length);
+        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+                Native.readBytes(driver, queue, id, ref.packed, offset, length,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** Reads an attachment, whole and verified; see {@link #readAttachment}. */
+    public CompletableFuture<Bytes> readAttachmentAsync(SegmentRef ref, String name, Call call) {
+        return startReadAttachment(ref, name, call);
+    }
+
+    /**
+     * Reads an attachment, whole and verified. Close the result.
+     *
+     * @throws OutOfRangeException if the segment has none of this name
+     */
+    public Bytes readAttachment(SegmentRef ref, String name, Call call) throws SegliftException {
+        mayWait();
+        return startReadAttachment(ref, name, call).await();
+    }
+
+    private Operation<Bytes> startReadAttachment(SegmentRef ref, String name, Call call) {
+        byte[] packedName = new Packer().text(name, "name of an attachment").toBytes();
+        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+                Native.readAttachment(driver, queue, id, ref.packed, packedName,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** Reads bytes of an object as they lie in the store; see {@link #readObject}. */
+    public CompletableFuture<Bytes> readObjectAsync(String key, long offset, long length, Call call) {
+        return startReadObject(key, offset, length, call);
+    }
+
+    /** Reads bytes of an object as they lie in the store, unverified: to copy objects elsewhere. Close the result. */
+    public Bytes readObject(String key, long offset, long length, Call call) throws SegliftException {
+        mayWait();
+        return startReadObject(key, offset, length, call).await();
+    }
+
+    private Operation<Bytes> startReadObject(String key, long offset, long length, Call call) {
+        fitsBuffer(length);
+        byte[] packedKey = new Packer().text(key, "key").toBytes();
+        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+                Native.readObject(driver, queue, id, packedKey, offset, length,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** What the segment's object says of itself; see {@link #stat}. */
+    public CompletableFuture<SegmentInfo> statAsync(SegmentRef ref, Call call) {
+        return startStat(ref, call);
+    }
+
+    /** What the segment's object says of itself: sizes, codec, offsets, metadata, attachments, a token. */
+    public SegmentInfo stat(SegmentRef ref, Call call) throws SegliftException {
+        mayWait();
+        return startStat(ref, call).await();
+    }
+
+    private Operation<SegmentInfo> startStat(SegmentRef ref, Call call) {
+        return engine.submit(handle, null, (count, info) -> SegmentInfo.take(info), (driver, queue, id, out) ->
+                Native.stat(driver, queue, id, ref.packed,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** Deletes objects; see {@link #delete}. */
+    public CompletableFuture<List<DeleteResult>> deleteAsync(List<String> keys, Call call) {
+        return startDelete(keys, call);
+    }
+
+    /**
+     * Deletes objects. What is not there is deleted already: success. A failure of one key does not keep the others.
+     *
+     * @return a result for each key, in their order
+     * @throws SegliftException only if nothing was tried
+     */
+    public List<DeleteResult> delete(List<String> keys, Call call) throws SegliftException {
+        mayWait();
+        return startDelete(keys, call).await();
+    }
+
+    private Operation<List<DeleteResult>> startDelete(List<String> keys, Call call) {
+        List<String> copy = List.copyOf(keys);
+        Packer packed = new Packer().number(copy.size());
+        copy.forEach(key -> packed.text(key, "key"));
+        byte[] bytes = packed.toBytes();
+        return engine.submit(handle, null, (count, results) -> DeleteResult.take(copy, results),
+                (driver, queue, id, out) -> Native.delete(driver, queue, id, bytes,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /**
+     * Cancels what runs, waits for its end, half a minute at most, and frees the driver; what then still hangs ends in
+     * the background. An engine of its own is closed with it. Closing twice is fine.
+     */
+    @Override
+    public void close() {
+        if (!handle.close()) {
+            return;
+        }
+        long[] out = new long[1];
+        Native.driverClose(handle.pointer(), Engine.CLOSE_MILLIS, out);
+        Native.freeError(out[0]);
+        handle.leave();
+        engine.closed(this);
+        if (ownsEngine) {
+            engine.close();
+        }
+    }
+
+    private void mayWait() {
+        engine.completions().refuseToWaitForItself();
+    }
+
+    private static void writableDirect(ByteBuffer into) {
+        if (!into.isDirect() || into.isReadOnly()) {
+            throw new IllegalArgumentException("a buffer that is " + (into.isDirect() ? "read-only" : "on the heap")
+                    + " cannot be read into; use ByteBuffer.allocateDirect");
+        }
+    }
+
+    private static void fitsBuffer(long length) {
+        if (length < 0 || length > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException("a range of " + length + " bytes; a buffer takes 0 to 2147483647");
+        }
+    }
+}

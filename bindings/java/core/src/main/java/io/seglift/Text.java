@@ -1,0 +1,26 @@
+package io.seglift;
+
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+
+/** Strings on their way to the library: strict UTF-8 without NUL. JNI's own strings are modified UTF-8. */
+final class Text {
+    private Text() {}
+
+    /** @throws IllegalArgumentException for a NUL and for half a surrogate pair, which UTF-8 cannot say */
+    static byte[] utf8(String text, String what) {
+        if (text.indexOf('\0') >= 0) {
+            throw new IllegalArgumentException("the " + what + " contains a NUL: " + text.replace('\0', '\u2400'));
+        }
+        try {
+            ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(text));
+            byte[] exact = new byte[bytes.remaining()];
+            bytes.get(exact);
+            return exact;
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException("the " + what + " contains half a surrogate pair: " + text, e);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+# The JVM's part of the build, included by the Makefile at the top.
+#
+#   target/java/native/OS-ARCH/    the shim between Java and the C ABI, compiled here with cc
+#   target/java/kafka/             what a broker's remote.log.storage.manager.class.path points to
+#   target/java/seglift-kafka      the tool for operators
+#
+# NATIVE=DIR takes libseglift and the command line from DIR, and then builds nothing of Rust.
+
+MVN    ?= mvn
+NATIVE ?=
+
+JAVA_OS       := $(shell uname -s | tr A-Z a-z)
+JAVA_PLATFORM := $(JAVA_OS)-$(patsubst arm64,aarch64,$(shell uname -m))
+ifeq ($(JAVA_OS),darwin)
+JAVA_SHARED = dylib
+else
+JAVA_SHARED = so
+endif
+
+JAVA_NATIVE  = target/java/native/$(JAVA_PLATFORM)
+JAVA_SHIM    = $(JAVA_NATIVE)/libseglift_jni.$(JAVA_SHARED)
+SHIM_SRC     = $(wildcard bindings/java/core/src/main/c/*.c)
+SHIM_HEADERS = $(wildcard bindings/java/core/src/main/c/*.h) include/seglift.h
+SHIM_FLAGS   = -std=c11 -O2 -g -Wall -Wextra -Wpedantic -Werror -fPIC -fvisibility=hidden -Iinclude
+
+$(JAVA_SHIM): $(SHIM_SRC) $(SHIM_HEADERS)
+	@mkdir -p $(@D)
+	jdk=$$($(JDK_HOME)) && $(CC) $(SHIM_FLAGS) -isystem "$$jdk/include" -isystem "$$jdk/include/$(JAVA_OS)" \
+		-shared -o $@ $(SHIM_SRC) -ldl -lpthread
+
+# The JDK's own answer, because JAVA_HOME is often unset, and javac a link to a link.
+JDK_HOME = javac -J-XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.home = //p'
+
+# What the rules below hand to the scripts: Maven, where the natives are, and their platform.
+JAVA_ENV = MVN='$(MVN)' JAVA_PLATFORM=$(JAVA_PLATFORM) JAVA_SHARED=$(JAVA_SHARED) JAVA_SHIM='$(JAVA_SHIM)' \
+	NATIVE='$(or $(NATIVE),target/release)'
+
+java-library:
+	@$(if $(NATIVE),:,$(CARGO) build --release --locked)
+
+java-library-testing:
+	@$(if $(NATIVE),:,$(MAKE) --no-print-directory lib-testing)
+
+## java: the jars and the folder for Kafka's remote.log.storage.manager.class.path in target/java
+java: java-library $(JAVA_SHIM)
+	@$(JAVA_ENV) scripts/java.sh target/java/kafka
+	@cp bindings/java/kafka/bin/seglift-kafka target/java/seglift-kafka
+
+## test-java: the Java API, under -Xcheck:jni
+test-java: java-library-testing $(JAVA_SHIM)
+	@$(JAVA_ENV) scripts/test-java.sh core
+
+## test-kafka: tiering through real Kafka brokers, with every record compared
+test-kafka: java-library-testing $(JAVA_SHIM)
+	@$(JAVA_ENV) scripts/java.sh target/java/kafka-testing
+	@$(JAVA_ENV) scripts/test-java.sh kafka kafka-tests
+
+## test-java-25: test-java in a JVM 25: JAVA25_HOME, or one of /usr/lib/jvm
+test-java-25: java-library-testing $(JAVA_SHIM)
+	@$(JAVA_ENV) scripts/test-java.sh --jvm 25 core
+
+.PHONY: java java-library java-library-testing test-java test-kafka test-java-25
