@@ -21,6 +21,9 @@ import org.apache.kafka.common.Uuid;
  * <p>Tasks run twice a second, so that tests wait for work and not for timers.
  */
 final class Cluster implements AutoCloseable {
+    /** Whose objects the brokers of all clusters write; each cluster has a store of its own. */
+    static final String OWNER = "kafka-tests";
+
     private static final String MANAGER = "remote.log.storage.manager.";
     private static final String CONFIG = "rsm.config.";
 
@@ -44,9 +47,13 @@ final class Cluster implements AutoCloseable {
     /**
      * Starts one broker and returns when it answers.
      *
-     * @param seglift settings of the plugin, without their prefix
+     * @param more settings of the plugin beside those that the store needs, which they replace
      */
-    static Cluster start(KafkaVersion version, Path folder, Map<String, String> seglift) throws Exception {
+    static Cluster start(KafkaVersion version, Path folder, Store store, Map<String, String> more) throws Exception {
+        Map<String, String> seglift = new HashMap<>(store.settings());
+        seglift.put("store", store.uri());
+        seglift.put("owner", OWNER);
+        seglift.putAll(more);
         Map<String, String> tiering = new HashMap<>();
         tiering.put(MANAGER + "class.name", "io.seglift.kafka.SegliftRemoteStorageManager");
         tiering.put(MANAGER + "class.path", Build.plugin() + "/*");
@@ -90,6 +97,10 @@ final class Cluster implements AutoCloseable {
 
     Admin admin() {
         return admin;
+    }
+
+    KafkaVersion version() {
+        return version;
     }
 
     String bootstrap() {

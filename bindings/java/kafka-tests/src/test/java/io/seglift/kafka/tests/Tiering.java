@@ -1,14 +1,16 @@
 package io.seglift.kafka.tests;
 
 import java.time.Duration;
+import java.util.Collection;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
-import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.LogDirDescription;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.common.TopicPartition;
@@ -51,17 +53,21 @@ final class Tiering {
 
     private Map<Integer, Place> places() {
         try {
+            Map<Integer, Integer> leaders = new HashMap<>();
+            cluster.admin().describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions()
+                    .forEach(partition -> leaders.put(partition.partition(), partition.leader().id()));
             Map<TopicPartition, Long> local = offsets(OffsetSpec.earliestLocal());
             Map<TopicPartition, Long> tiered = offsets(OffsetSpec.latestTiered());
             Map<Integer, Place> places = new TreeMap<>();
-            for (LogDirDescription folder : cluster.admin().describeLogDirs(List.of(1))
-                    .allDescriptions().get().get(1).values()) {
-                folder.replicaInfos().forEach((partition, replica) -> {
-                    if (partition.topic().equals(topic)) {
-                        places.put(partition.partition(),
-                                new Place(local.get(partition), tiered.get(partition), replica.size()));
-                    }
-                });
+            for (int broker : Set.copyOf(leaders.values())) {
+                for (LogDirDescription folder : folders(broker)) {
+                    folder.replicaInfos().forEach((partition, replica) -> {
+                        if (partition.topic().equals(topic) && leaders.get(partition.partition()) == broker) {
+                            places.put(partition.partition(),
+                                    new Place(local.get(partition), tiered.get(partition), replica.size()));
+                        }
+                    });
+                }
             }
             return places;
         } catch (ExecutionException | InterruptedException e) {
@@ -69,15 +75,15 @@ final class Tiering {
         }
     }
 
+    private Collection<LogDirDescription> folders(int broker) throws ExecutionException, InterruptedException {
+        return cluster.admin().describeLogDirs(List.of(broker)).allDescriptions().get().get(broker).values();
+    }
+
     private Map<TopicPartition, Long> offsets(OffsetSpec which) throws ExecutionException, InterruptedException {
         Map<TopicPartition, OffsetSpec> questions = IntStream.range(0, partitions)
                 .mapToObj(partition -> new TopicPartition(topic, partition))
                 .collect(Collectors.toMap(Function.identity(), partition -> which));
         return cluster.admin().listOffsets(questions).all().get().entrySet().stream()
-                .collect(Collectors.toMap(Map.Entry::getKey, answer -> offset(answer.getValue())));
-    }
-
-    private static long offset(ListOffsetsResultInfo answer) {
-        return answer.offset();
+                .collect(Collectors.toMap(Map.Entry::getKey, answer -> answer.getValue().offset()));
     }
 }
