@@ -40,7 +40,7 @@ public final class Engine implements AutoCloseable {
      * @throws SegliftException {@link Code#INVALID_CONFIG} names the setting and the remedy
      */
     public static Engine open(Map<String, String> settings) throws SegliftException {
-        Native.load();
+        NativeLibrary.load();
         long[] out = new long[2];
         Native.check(Native.engineOpen(pack(new Packer(), settings), out), out);
         return new Engine(out[1]);

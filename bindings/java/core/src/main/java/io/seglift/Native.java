@@ -14,20 +14,19 @@ final class Native {
     /** What both sides of the crossing must have in common; raise it with each change of a function or a layout. */
     private static final int VERSION = 1;
 
-    static {
-        NativeLibrary.load();
-    }
-
     private Native() {}
 
-    /** Makes sure that the library is loaded. @throws UnsatisfiedLinkError if it cannot be */
-    static void load() {}
-
-    /** Takes the function table of the library at this path. @throws UnsatisfiedLinkError if it does not fit */
-    static void attach(String library) {
+    /**
+     * Takes the function table of the library at this path.
+     *
+     * @throws SegliftException {@link Code#NOT_FOUND} if it cannot be opened, in the dynamic linker's words, or
+     *     {@link Code#UNSUPPORTED_VERSION} if library, shim and this class do not belong together
+     */
+    static void attach(String library) throws SegliftException {
         byte[] problem = attach(new Packer().text(library, "path of the library").toBytes(), VERSION);
         if (problem != null) {
-            throw new UnsatisfiedLinkError(new Unpacker(problem).text());
+            Unpacker in = new Unpacker(problem);
+            throw ErrorReport.of(Code.of((int) in.number()), in.text()).toException();
         }
     }
 
@@ -38,9 +37,11 @@ final class Native {
         }
     }
 
+    // load.c
+
     private static native byte[] attach(byte[] library, int version);
 
-    static native byte[] version();
+    // error.c
 
     static native byte[] takeError(long error);
 

@@ -1,0 +1,89 @@
+/* The crossing between Java and the C ABI: what its files share.
+ *
+ * Every native function of io.seglift.Native is one call of the library's table, or one batch of calls. It takes
+ * numbers, arrays that Java laid out, and direct buffers; it returns the library's code, and leaves its error and its
+ * result as numbers in an array (leave). It makes no object but byte arrays and direct buffers, throws nothing, holds
+ * no array of the JVM while the library works (no critical section), and keeps no reference when it returns: the Java
+ * side keeps lent buffers reachable until their completion.
+ *
+ * A jlong that names a handle is its address.
+ */
+#ifndef SEGLIFT_SHIM_H
+#define SEGLIFT_SHIM_H
+
+#include <jni.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "seglift.h"
+
+/* Set by attach, before any other function is called; never unset. */
+extern const seglift_api *seglift;
+
+#define NATIVE(type, name) JNIEXPORT type JNICALL Java_io_seglift_Native_##name
+
+#define HANDLE(type, number) ((type *)(intptr_t)(number))
+#define NUMBER(pointer) ((jlong)(intptr_t)(pointer))
+
+/* What a native function is given for a seglift_call. */
+#define CALL_PARAMETERS jlong deadline, jlong stall, jint flags, jint priority
+#define CALL make_call(deadline, stall, flags, priority)
+
+seglift_call make_call(jlong deadline, jlong stall, jint flags, jint priority);
+
+/* Writes the error and the result, where out has places for them, and returns the code. */
+jint leave(JNIEnv *env, jlongArray out, seglift_code code, seglift_error *error, jlong result);
+
+/* An error of the shim's own for leave: no memory for what crosses. */
+jint leave_out_of_memory(JNIEnv *env, jlongArray out);
+
+/* The memory of a direct buffer from a position on; NULL for no buffer. */
+void *memory_of(JNIEnv *env, jobject buffer, jlong position);
+
+/* ---- In: what a Packer wrote (pack.c) ---- */
+
+/* An array copied out of the JVM, and how far it was read. Texts and blobs point into it. */
+struct packed {
+    char *bytes;
+    size_t length;
+    size_t at;
+    char small[1280]; /* A key of 1,024 bytes, its NUL, a token of 128: reads allocate nothing. */
+};
+
+/* False when there is no memory. unpack_end is due only after true. */
+bool unpack_begin(JNIEnv *env, jbyteArray array, struct packed *in);
+void unpack_end(struct packed *in);
+
+jlong unpack_number(struct packed *in);
+const void *unpack_blob(struct packed *in, size_t *length);
+const char *unpack_text(struct packed *in);
+/* As unpack_text, with NULL for an empty one. */
+const char *unpack_optional(struct packed *in);
+
+/* What SegmentRef packed; it points into `in`. */
+seglift_ref unpack_ref(struct packed *in);
+
+/* Arrays that the caller frees; their members point into `in`. NULL when there is no memory. */
+const char **unpack_keys(struct packed *in, size_t *count);
+seglift_attachment *unpack_attachments(struct packed *in, size_t *count);
+seglift_pair *unpack_metadata(struct packed *in, size_t *count);
+
+/* ---- Out: what an Unpacker reads (pack.c) ---- */
+
+/* A document that grows; out of memory shows only in pack_end. */
+struct pack {
+    char *bytes;
+    size_t length;
+    size_t capacity;
+    bool failed;
+};
+
+void pack_number(struct pack *out, int64_t value);
+void pack_blob(struct pack *out, const void *data, size_t length);
+void pack_text(struct pack *out, const char *text);
+void pack_error(struct pack *out, const seglift_error *error);
+/* The document as an array, and its memory freed; NULL with a pending OutOfMemoryError. */
+jbyteArray pack_end(JNIEnv *env, struct pack *out);
+
+#endif /* SEGLIFT_SHIM_H */
