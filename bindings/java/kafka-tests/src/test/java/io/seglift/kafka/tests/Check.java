@@ -24,8 +24,7 @@ final class Check {
     Check(Cluster cluster, Load load) {
         this.cluster = cluster;
         this.load = load;
-        this.partitions = IntStream.range(0, load.partitions())
-                .mapToObj(partition -> new TopicPartition(load.topic(), partition)).toList();
+        this.partitions = load.topicPartitions();
     }
 
     /** Everything, from the beginning: each message that was sent comes once, in order, and nothing else. */

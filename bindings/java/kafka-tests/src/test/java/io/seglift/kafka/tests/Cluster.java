@@ -6,12 +6,19 @@ import java.net.Socket;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.NewPartitionReassignment;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.common.ElectionType;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.Uuid;
 
 /**
@@ -107,8 +114,8 @@ final class Cluster implements AutoCloseable {
         return ports.values().stream().map(port -> "127.0.0.1:" + port).collect(Collectors.joining(","));
     }
 
-    /** Creates a tiered topic whose sealed segments leave broker 1 as soon as they are copied. */
-    void createTopic(String name, int partitions) throws Exception {
+    /** Creates a tiered topic on broker 1, whose sealed segments leave the disk as soon as they are copied. */
+    Load createTopic(String name, int partitions) throws Exception {
         Map<String, String> config = Map.of(
                 "remote.storage.enable", "true",
                 "segment.bytes", Long.toString(Scale.segmentBytes()),
@@ -120,6 +127,36 @@ final class Cluster implements AutoCloseable {
             replicas.put(partition, List.of(1));
         }
         admin.createTopics(List.of(new NewTopic(name, replicas).configs(config))).all().get();
+        return new Load(this, name, partitions, name.hashCode());
+    }
+
+    void deleteTopic(String name) throws Exception {
+        admin.deleteTopics(List.of(name)).all().get();
+    }
+
+    /** Moves all partitions of a topic to these brokers, and returns when each of them has what it needs. */
+    void reassign(Load load, List<Integer> replicas) throws Exception {
+        Map<TopicPartition, Optional<NewPartitionReassignment>> moves = new HashMap<>();
+        for (TopicPartition partition : load.topicPartitions()) {
+            moves.put(partition, Optional.of(new NewPartitionReassignment(replicas)));
+        }
+        admin.alterPartitionReassignments(moves).all().get();
+        Await.until(load.topic() + " is on the brokers " + replicas, Scale.patience(), () -> "see their logs", () ->
+                describe(load).stream().allMatch(partition -> partition.replicas().size() == replicas.size()
+                        && partition.isr().size() == replicas.size()));
+    }
+
+    /** Makes the first broker of each replica list the leader, and returns when it is. */
+    void electPreferredLeaders(Load load) throws Exception {
+        admin.electLeaders(ElectionType.PREFERRED, new HashSet<>(load.topicPartitions())).all().get();
+        Await.until("the preferred replicas of " + load.topic() + " lead", Scale.patience(), () -> "see their logs",
+                () -> describe(load).stream().allMatch(partition ->
+                        partition.leader().id() == partition.replicas().get(0).id()));
+    }
+
+    /** The partitions of a topic, as the cluster describes them. */
+    List<TopicPartitionInfo> describe(Load load) throws ExecutionException, InterruptedException {
+        return admin.describeTopics(List.of(load.topic())).allTopicNames().get().get(load.topic()).partitions();
     }
 
     @Override

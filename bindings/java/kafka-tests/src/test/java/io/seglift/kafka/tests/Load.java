@@ -4,8 +4,10 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.record.CompressionType;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
@@ -33,8 +35,9 @@ final class Load {
         return topic;
     }
 
-    int partitions() {
-        return partitions.size();
+    List<TopicPartition> topicPartitions() {
+        return IntStream.range(0, partitions.size()).mapToObj(partition -> new TopicPartition(topic, partition))
+                .toList();
     }
 
     Sent sent(int partition) {

@@ -19,6 +19,7 @@ final class Server {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final Map<String, Server> SHARED = new HashMap<>();
 
+    private final String kind;
     private final Process process;
     private final BufferedReader answers;
     private final String endpoint;
@@ -37,6 +38,7 @@ final class Server {
     }
 
     private Server(String kind) throws IOException {
+        this.kind = kind;
         String program = Build.root().resolve("tests/servers/serve.py").toString();
         process = new ProcessBuilder("python3", program, kind).redirectError(Redirect.INHERIT).start();
         answers = process.inputReader(StandardCharsets.UTF_8);
@@ -44,6 +46,10 @@ final class Server {
         endpoint = facts.get("endpoint").textValue();
         accessKey = facts.get("access_key").textValue();
         secretKey = facts.get("secret_key").textValue();
+    }
+
+    String kind() {
+        return kind;
     }
 
     String endpoint() {

@@ -3,12 +3,16 @@ package io.seglift.kafka.tests;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 
 /** What brokers tier to. */
 sealed interface Store {
+    /** What runs it, for names of folders. */
+    String kind();
+
     /** The URI. */
     String uri();
 
@@ -17,6 +21,16 @@ sealed interface Store {
 
     /** Everything that lies in it, objects and what is on its way to be one, looked up without the library. */
     List<String> contents() throws IOException;
+
+    /** Waits until nothing lies in it. */
+    default void awaitEmpty() throws Exception {
+        List<String> left = new ArrayList<>();
+        Await.until("the store is empty", Scale.patience(), () -> "there still are " + left, () -> {
+            left.clear();
+            left.addAll(contents());
+            return left.isEmpty();
+        });
+    }
 
     /** A folder of its own in {@code parent}. */
     static Store folder(Path parent) throws IOException {
@@ -31,6 +45,11 @@ sealed interface Store {
 
     /** A {@code file://} store. */
     record Folder(Path path) implements Store {
+        @Override
+        public String kind() {
+            return "folder";
+        }
+
         @Override
         public String uri() {
             return "file://" + path;
@@ -51,6 +70,11 @@ sealed interface Store {
 
     /** A bucket of a server that speaks S3. */
     record Bucket(Server server, String name) implements Store {
+        @Override
+        public String kind() {
+            return server.kind();
+        }
+
         @Override
         public String uri() {
             return "s3://" + name;

@@ -10,7 +10,6 @@ import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import java.util.function.Function;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import org.apache.kafka.clients.admin.LogDirDescription;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.common.TopicPartition;
@@ -18,13 +17,11 @@ import org.apache.kafka.common.TopicPartition;
 /** Where the segments of a topic are, as its brokers say. */
 final class Tiering {
     private final Cluster cluster;
-    private final String topic;
-    private final int partitions;
+    private final Load load;
 
     Tiering(Cluster cluster, Load load) {
         this.cluster = cluster;
-        this.topic = load.topic();
-        this.partitions = load.partitions();
+        this.load = load;
     }
 
     /** What a partition's leader says: the first offset on its disk, and the last one in the store. */
@@ -41,28 +38,27 @@ final class Tiering {
     }
 
     void awaitSegmentsLeft(Duration patience) throws Exception {
-        Await.until("the sealed segments of " + topic + " have left", patience, () -> places().toString(),
+        Await.until("the sealed segments of " + load.topic() + " have left", patience, () -> places().toString(),
                 () -> places().values().stream().allMatch(Place::hasLeft));
     }
 
     /** Waits until the store has some of the topic, and not yet all. */
     void awaitFirstCopy() throws Exception {
-        Await.until("a segment of " + topic + " was copied", Scale.patience(), () -> places().toString(),
+        Await.until("a segment of " + load.topic() + " was copied", Scale.patience(), () -> places().toString(),
                 () -> places().values().stream().anyMatch(place -> place.latestTiered() >= 0));
     }
 
     private Map<Integer, Place> places() {
         try {
             Map<Integer, Integer> leaders = new HashMap<>();
-            cluster.admin().describeTopics(List.of(topic)).allTopicNames().get().get(topic).partitions()
-                    .forEach(partition -> leaders.put(partition.partition(), partition.leader().id()));
+            cluster.describe(load).forEach(partition -> leaders.put(partition.partition(), partition.leader().id()));
             Map<TopicPartition, Long> local = offsets(OffsetSpec.earliestLocal());
             Map<TopicPartition, Long> tiered = offsets(OffsetSpec.latestTiered());
             Map<Integer, Place> places = new TreeMap<>();
             for (int broker : Set.copyOf(leaders.values())) {
                 for (LogDirDescription folder : folders(broker)) {
                     folder.replicaInfos().forEach((partition, replica) -> {
-                        if (partition.topic().equals(topic) && leaders.get(partition.partition()) == broker) {
+                        if (partition.topic().equals(load.topic()) && leaders.get(partition.partition()) == broker) {
                             places.put(partition.partition(),
                                     new Place(local.get(partition), tiered.get(partition), replica.size()));
                         }
@@ -71,7 +67,7 @@ final class Tiering {
             }
             return places;
         } catch (ExecutionException | InterruptedException e) {
-            throw new AssertionError("the brokers do not say where " + topic + " is", e);
+            throw new AssertionError("the brokers do not say where " + load.topic() + " is", e);
         }
     }
 
@@ -80,8 +76,7 @@ final class Tiering {
     }
 
     private Map<TopicPartition, Long> offsets(OffsetSpec which) throws ExecutionException, InterruptedException {
-        Map<TopicPartition, OffsetSpec> questions = IntStream.range(0, partitions)
-                .mapToObj(partition -> new TopicPartition(topic, partition))
+        Map<TopicPartition, OffsetSpec> questions = load.topicPartitions().stream()
                 .collect(Collectors.toMap(Function.identity(), partition -> which));
         return cluster.admin().listOffsets(questions).all().get().entrySet().stream()
                 .collect(Collectors.toMap(Map.Entry::getKey, answer -> answer.getValue().offset()));
