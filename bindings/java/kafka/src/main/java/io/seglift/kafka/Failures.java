@@ -1,0 +1,83 @@
+package io.seglift.kafka;
+
+import io.seglift.CancelledException;
+import io.seglift.ClosedException;
+import io.seglift.Code;
+import io.seglift.NotFoundException;
+import io.seglift.SegliftException;
+import java.io.IOException;
+import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
+import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
+
+/**
+ * Turns whatever went wrong into what the broker understands.
+ *
+ * <p>Invariant: the result is a {@link RemoteStorageException} for every {@link Throwable}, errors of the JVM included: one
+ * that leaves a copy ends the partition's copying for good without a line in the log. It is a
+ * {@link RemoteResourceNotFoundException} only if the store is certain that there is no such object.
+ *
+ * <p>The broker logs each exception with its trace, at each of its attempts. So only the first of a kind carries a trace, and
+ * the cause; those that follow within some minutes are their message alone. What to do is in our own log, once.
+ */
+final class Failures {
+    private static final StackTraceElement[] NO_TRACE = {};
+    /** Made beforehand for a JVM that has no memory left to make one. */
+    private static final RemoteStorageException OUT_OF_MEMORY =
+            new RemoteStorageException("the broker is out of memory: raise its heap (-Xmx)");
+
+    static {
+        OUT_OF_MEMORY.setStackTrace(NO_TRACE);
+    }
+
+    private final FailureLog log;
+
+    Failures(FailureLog log) {
+        this.log = log;
+    }
+
+    /** The exception for a failure of {@code action}, such as "copying", of {@code segment}, such as its id. */
+    RemoteStorageException of(String action, Object segment, Throwable failure) {
+        try {
+            return translate(action, segment, failure);
+        } catch (Throwable e) {
+            return OUT_OF_MEMORY;
+        }
+    }
+
+    /** As {@link #of}, for a stream that was handed out. */
+    IOException ofStream(Object segment, Throwable failure) {
+        RemoteStorageException translated = of("reading", segment, failure);
+        return new IOException(translated.getMessage(), translated.getCause());
+    }
+
+    private RemoteStorageException translate(String action, Object segment, Throwable failure) {
+        if (failure instanceof RemoteStorageException known) {
+            return known;
+        }
+        String what = action + " segment " + segment + " failed: " + describe(failure);
+        if (failure instanceof NotFoundException) {
+            return new RemoteResourceNotFoundException(what, failure);
+        }
+        boolean first = isExpected(failure) || log.report(codeOf(failure), what, failure);
+        RemoteStorageException translated = new RemoteStorageException(what, first ? failure : null);
+        if (!first) {
+            translated.setStackTrace(NO_TRACE);
+        }
+        return translated;
+    }
+
+    /** What the broker itself caused: it stopped a copy, or stops altogether. */
+    private static boolean isExpected(Throwable failure) {
+        return failure instanceof CancelledException || failure instanceof ClosedException;
+    }
+
+    private static Code codeOf(Throwable failure) {
+        return failure instanceof SegliftException known ? known.code() : Code.INTERNAL;
+    }
+
+    private static String describe(Throwable failure) {
+        return failure instanceof SegliftException known
+                ? known.code() + ": " + known.getMessage()
+                : failure.toString();
+    }
+}

@@ -1,0 +1,87 @@
+package io.seglift.kafka;
+
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.apache.kafka.common.TopicIdPartition;
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.server.log.remote.storage.RemoteLogMetadata;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentId;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadataUpdate;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentState;
+import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteMetadata;
+import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteState;
+
+/**
+ * Which segments Kafka refers to, by the records of its metadata topic.
+ *
+ * <p>A segment goes through the states of {@link RemoteLogSegmentState} in their order, maybe leaving some out, and never
+ * back. So what counts is the furthest state that was seen of it: neither the order of the records nor one that comes twice
+ * changes the result, and what is deleted does not come back because a late copy reports its end.
+ *
+ * <p>Trade-off: a segment that is deleted is remembered, too, with some 100 bytes. For one thread.
+ */
+final class LiveSegments {
+    /** Stands for all that are deleted: nothing else of them is needed. */
+    private static final Seen DELETED = new Seen(null, RemoteLogSegmentState.DELETE_SEGMENT_FINISHED, 0);
+
+    private final Map<Uuid, Seen> segments = new HashMap<>();
+    private final Set<TopicIdPartition> deletedPartitions = new HashSet<>();
+
+    private record Seen(RemoteLogSegmentId id, RemoteLogSegmentState state, long sinceMillis) {}
+
+    /**
+     * Takes note of a record.
+     *
+     * @throws IllegalArgumentException for one of a kind that is not known here
+     */
+    void accept(RemoteLogMetadata record) {
+        if (record instanceof RemoteLogSegmentMetadata begun) {
+            accept(new Seen(begun.remoteLogSegmentId(), begun.state(), begun.eventTimestampMs()));
+        } else if (record instanceof RemoteLogSegmentMetadataUpdate update) {
+            accept(new Seen(update.remoteLogSegmentId(), update.state(), update.eventTimestampMs()));
+        } else if (record instanceof RemotePartitionDeleteMetadata partition) {
+            if (partition.state() == RemotePartitionDeleteState.DELETE_PARTITION_FINISHED) {
+                deletedPartitions.add(partition.topicIdPartition());
+            }
+        } else {
+            throw new IllegalArgumentException("a record of the unknown kind " + record.getClass().getName());
+        }
+    }
+
+    private void accept(Seen seen) {
+        Seen known = segments.get(seen.id.id());
+        if (known == null || known.state.compareTo(seen.state) < 0) {
+            boolean deleted = seen.state == RemoteLogSegmentState.DELETE_SEGMENT_FINISHED;
+            segments.put(seen.id.id(), deleted ? DELETED : seen);
+        }
+    }
+
+    /**
+     * The keys of all segments that are or may become readable, and of those that a broker is about to delete, in byte order.
+     *
+     * @param now the time, by the brokers' clocks
+     * @param inFlight how long a broker may still be at a copy, or at a removal, after it began. What is older was given up:
+     *     no broker reads it, and none may be left that would delete it.
+     */
+    List<String> keys(Instant now, Duration inFlight) {
+        long youngest = now.minus(inFlight).toEpochMilli();
+        List<String> keys = new ArrayList<>();
+        for (Seen seen : segments.values()) {
+            if (seen != DELETED
+                    && !deletedPartitions.contains(seen.id.topicIdPartition())
+                    && (seen.state == RemoteLogSegmentState.COPY_SEGMENT_FINISHED || seen.sinceMillis >= youngest)) {
+                keys.add(SegmentKeys.of(seen.id));
+            }
+        }
+        Collections.sort(keys);
+        return keys;
+    }
+}

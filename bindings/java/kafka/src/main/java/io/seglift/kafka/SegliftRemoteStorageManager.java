@@ -1,0 +1,193 @@
+package io.seglift.kafka;
+
+import io.seglift.Call;
+import io.seglift.DeleteResult;
+import io.seglift.OutOfRangeException;
+import io.seglift.Receipt;
+import io.seglift.Seglift;
+import io.seglift.SegliftException;
+import io.seglift.SegmentRef;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.kafka.common.config.ConfigException;
+import org.apache.kafka.server.log.remote.storage.LogSegmentData;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata.CustomMetadata;
+import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
+import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
+import org.apache.kafka.server.log.remote.storage.RemoteStorageManager;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Kafka's tiered storage (KIP-405) on seglift: {@code remote.log.storage.manager.class.name}.
+ *
+ * <p>Each segment becomes one object, under a key that follows from its id. The token of its receipt is kept by Kafka as the
+ * segment's custom metadata and saves later reads a request; without it they work as well.
+ *
+ * <p>Invariant: nothing but {@link RemoteStorageException} leaves a method of a configured instance, whatever happens; see
+ * {@link Failures}. Each operation has a deadline, and an interrupt ends it. Threads: any number at once.
+ */
+public final class SegliftRemoteStorageManager implements RemoteStorageManager {
+    private static final Logger LOG = LoggerFactory.getLogger(SegliftRemoteStorageManager.class);
+
+    /** Kafka's default for {@code remote.log.metadata.custom.metadata.max.bytes}; beyond it copying stops. */
+    private static final int CUSTOM_METADATA_MAX = 128;
+    /** What a consumer fetches of a partition at a time, unless told otherwise. */
+    private static final int FETCH_BUFFER_SIZE = 1 << 20;
+    /** More than the reader threads of most brokers, which have 10 by default; only as many exist as were in use at once. */
+    private static final int FETCH_BUFFERS_KEPT = 64;
+
+    private static final Call COPY = Call.DEFAULT;
+    private static final Call FETCH = Call.DEFAULT.sequential();
+    private static final Call FETCH_INDEX = Call.DEFAULT;
+
+    private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
+    private volatile Failures failures = new Failures(new FailureLog("not configured", System::nanoTime));
+    private volatile Seglift store;
+    private volatile Call delete;
+
+    /** Made by the broker, by name; it calls {@link #configure} next. */
+    public SegliftRemoteStorageManager() {}
+
+    /**
+     * Opens the store.
+     *
+     * @param configs the broker's settings behind {@code rsm.config.}; the README of this module lists them
+     * @throws ConfigException says which setting is wrong and what to do; the broker then does not start
+     */
+    @Override
+    public void configure(Map<String, ?> configs) {
+        KafkaSettings settings = KafkaSettings.of(configs);
+        try {
+            delete = Call.DEFAULT.withDeadline(settings.deleteTimeout());
+            failures = new Failures(new FailureLog(settings.store(), System::nanoTime));
+            store = Seglift.open(settings.store(), settings.library());
+        } catch (SegliftException | LinkageError e) {
+            ConfigException refused =
+                    new ConfigException("tiered storage " + settings.store() + " cannot be opened: " + e.getMessage());
+            refused.initCause(e);
+            throw refused;
+        }
+        LOG.info("Tiered storage {} is open", settings.store());
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @return the token of the segment's receipt, at most 128 bytes
+     */
+    @Override
+    public Optional<CustomMetadata> copyLogSegmentData(RemoteLogSegmentMetadata metadata, LogSegmentData data)
+            throws RemoteStorageException {
+        return guarded("copying", metadata, store -> {
+            Receipt receipt = store.offload(SegmentCopy.of(metadata, data), COPY);
+            byte[] token = receipt.token();
+            if (token.length > CUSTOM_METADATA_MAX) {
+                throw new IOException("the receipt's token has " + token.length + " bytes, and Kafka keeps at most "
+                        + CUSTOM_METADATA_MAX);
+            }
+            return Optional.of(new CustomMetadata(token));
+        });
+    }
+
+    /** {@inheritDoc} */
+    @Override
+    public InputStream fetchLogSegment(RemoteLogSegmentMetadata metadata, int startPosition)
+            throws RemoteStorageException {
+        return fetchLogSegment(metadata, startPosition, Integer.MAX_VALUE);
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @param endPosition itself part of the range; past the segment's end it means that end
+     */
+    @Override
+    public InputStream fetchLogSegment(RemoteLogSegmentMetadata metadata, int startPosition, int endPosition)
+            throws RemoteStorageException {
+        return guarded("fetching", metadata, store -> {
+            int size = metadata.segmentSizeInBytes();
+            if (startPosition < 0 || startPosition > size || endPosition < startPosition) {
+                throw new IOException("there is no range from " + startPosition + " to " + endPosition + " in its " + size
+                        + " bytes");
+            }
+            SegmentRef ref = ref(metadata);
+            SegmentInputStream.Source source = (offset, into) -> read(store, ref, offset, into);
+            return new SegmentInputStream(source, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
+        });
+    }
+
+    private int read(Seglift store, SegmentRef ref, long offset, ByteBuffer into) throws IOException {
+        try {
+            return store.read(ref, offset, into, FETCH);
+        } catch (Throwable e) {
+            throw failures.ofStream(ref.key(), e);
+        }
+    }
+
+    /** {@inheritDoc} */
+    @Override
+    public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType) throws RemoteStorageException {
+        return guarded("fetching the " + indexType + " index of", metadata, store -> {
+            try {
+                return new BytesInputStream(store.readAttachment(ref(metadata), IndexNames.of(indexType), FETCH_INDEX));
+            } catch (OutOfRangeException e) {
+                throw new RemoteResourceNotFoundException(
+                        "segment " + metadata.remoteLogSegmentId() + " has no " + indexType + " index", e);
+            }
+        });
+    }
+
+    /** Removes the segment's object; success if there is none. {@inheritDoc} */
+    @Override
+    public void deleteLogSegmentData(RemoteLogSegmentMetadata metadata) throws RemoteStorageException {
+        guarded("deleting", metadata, store -> {
+            List<DeleteResult> results = store.delete(List.of(SegmentKeys.of(metadata.remoteLogSegmentId())), delete);
+            for (DeleteResult result : results) {
+                if (result.failure().isPresent()) {
+                    throw result.failure().get();
+                }
+            }
+            return null;
+        });
+    }
+
+    /** Ends what still runs, and closes the store. */
+    @Override
+    public void close() {
+        Seglift open = store;
+        if (open != null) {
+            open.close();
+            LOG.info("Tiered storage {} is closed", open.uri());
+        }
+    }
+
+    private static SegmentRef ref(RemoteLogSegmentMetadata metadata) {
+        byte[] token = metadata.customMetadata().map(CustomMetadata::value).orElse(null);
+        return new SegmentRef(SegmentKeys.of(metadata.remoteLogSegmentId()), token);
+    }
+
+    @FunctionalInterface
+    private interface Operation<T> {
+        T on(Seglift store) throws Exception;
+    }
+
+    /** The one place through which failures leave. */
+    private <T> T guarded(String action, RemoteLogSegmentMetadata metadata, Operation<T> operation)
+            throws RemoteStorageException {
+        try {
+            Seglift open = store;
+            if (open == null) {
+                throw new IllegalStateException("configure was not called, or failed");
+            }
+            return operation.on(open);
+        } catch (Throwable e) {
+            throw failures.of(action, metadata == null ? null : metadata.remoteLogSegmentId(), e);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+package io.seglift.kafka;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.ref.Reference;
+import java.nio.ByteBuffer;
+import java.util.Objects;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * A range of a segment as the broker wants it: it opens one at a position, reads a header of 17 bytes and the batch behind
+ * it, one batch after the other up to a mebibyte or so, and closes it early.
+ *
+ * <p>Bytes are fetched into a shared direct buffer and copied from there to the caller's array; nothing else is copied or
+ * allocated. The first fetch is small, for a short first answer, unless the caller asks for more at once; each later one is
+ * twice as large, up to the buffer. What lies ahead of them the library fetches by itself, because it sees adjacent reads.
+ *
+ * <p>Invariant: the buffer goes back when the stream is closed and no fetch into it runs. So a close during a read does
+ * not wait: the read gives the buffer back when it ends.
+ */
+final class SegmentInputStream extends InputStream {
+    /** Reads bytes of one segment. */
+    @FunctionalInterface
+    interface Source {
+        /**
+         * Reads from {@code offset} of the segment until the buffer is full or the segment ends.
+         *
+         * @return how many bytes it read; 0 only at the end
+         */
+        int read(long offset, ByteBuffer into) throws IOException;
+    }
+
+    /** Four batches of the size that producers send by default, or one block of the store. */
+    private static final int FIRST_FETCH = 64 << 10;
+
+    private final Source source;
+    private final FetchBuffers.Lease lease;
+    /** What was fetched and not yet read lies between its position and its limit. */
+    private final ByteBuffer fetched;
+    private final ReentrantLock reading = new ReentrantLock();
+    private volatile boolean closed;
+    /** Where the next fetch begins in the segment. */
+    private long offset;
+    /** Where the stream ends in the segment. */
+    private long end;
+    private int nextFetch = FIRST_FETCH;
+
+    /**
+     * @param start first byte of the segment to be read
+     * @param end the byte behind the last one
+     */
+    SegmentInputStream(Source source, FetchBuffers buffers, long start, long end) {
+        this.source = source;
+        this.offset = start;
+        this.end = end;
+        this.lease = buffers.lend(this);
+        this.fetched = lease.buffer().clear().limit(0);
+    }
+
+    /** Fetches the first bytes, so that a segment which cannot be read is known when it is opened. */
+    SegmentInputStream open() throws IOException {
+        try {
+            fetch(FIRST_FETCH);
+            return this;
+        } catch (Throwable e) {
+            close();
+            throw e;
+        }
+    }
+
+    @Override
+    public int read() throws IOException {
+        enter();
+        try {
+            return available(1) ? Byte.toUnsignedInt(fetched.get()) : -1;
+        } finally {
+            leave();
+        }
+    }
+
+    /** Reads {@code length} bytes; fewer only at the end of the range. */
+    @Override
+    public int read(byte[] into, int at, int length) throws IOException {
+        Objects.checkFromIndexSize(at, length, into.length);
+        if (length == 0) {
+            return 0;
+        }
+        enter();
+        try {
+            int done = 0;
+            while (done < length && available(length - done)) {
+                int count = Math.min(length - done, fetched.remaining());
+                fetched.get(into, at + done, count);
+                done += count;
+            }
+            return done == 0 ? -1 : done;
+        } finally {
+            leave();
+        }
+    }
+
+    /** Leaves bytes out; those that were not fetched yet never are. */
+    @Override
+    public long skip(long count) throws IOException {
+        enter();
+        try {
+            long skipped = Math.max(0, Math.min(count, fetched.remaining() + end - offset));
+            int buffered = (int) Math.min(skipped, fetched.remaining());
+            fetched.position(fetched.position() + buffered);
+            offset += skipped - buffered;
+            return skipped;
+        } finally {
+            leave();
+        }
+    }
+
+    /** How many bytes can be read without a fetch. */
+    @Override
+    public int available() throws IOException {
+        enter();
+        try {
+            return fetched.remaining();
+        } finally {
+            leave();
+        }
+    }
+
+    /** Ends the stream without waiting for anything; may be called from any thread, and more than once. */
+    @Override
+    public void close() {
+        closed = true;
+        giveBackIfClosed();
+    }
+
+    /** Whether there is a byte to read, fetched now if need be with {@code wanted} in mind. */
+    private boolean available(int wanted) throws IOException {
+        if (!fetched.hasRemaining() && offset < end) {
+            fetch(wanted);
+        }
+        return fetched.hasRemaining();
+    }
+
+    private void fetch(int wanted) throws IOException {
+        int most = (int) Math.min(fetched.capacity(), end - offset);
+        fetched.clear().limit(Math.min(most, Math.max(wanted, nextFetch)));
+        int count = 0;
+        try {
+            count = source.read(offset, fetched);
+        } finally {
+            fetched.position(0).limit(count);
+            // The lease must not end because nobody uses the stream any more but this fetch.
+            Reference.reachabilityFence(this);
+        }
+        offset += count;
+        if (count == 0) {
+            end = offset;
+        }
+        nextFetch = Math.min(2 * nextFetch, fetched.capacity());
+    }
+
+    private void enter() throws IOException {
+        reading.lock();
+        if (closed) {
+            leave();
+            throw new IOException("the stream is closed");
+        }
+    }
+
+    private void leave() {
+        reading.unlock();
+        giveBackIfClosed();
+    }
+
+    /** Called by each who closes and each who ends a read, so that the last one of them gives the buffer back. */
+    private void giveBackIfClosed() {
+        if (closed && reading.tryLock()) {
+            lease.end();
+            reading.unlock();
+        }
+    }
+}
