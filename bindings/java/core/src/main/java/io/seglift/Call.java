@@ -17,15 +17,18 @@ public final class Call {
     private static final int RANDOM = 8;
 
     final long deadlineMillis;
-    final long stallMillis;
+    private final long stallMillis;
     final int flags;
-    final int priority;
+    private final int priority;
+    /** What pack.c reads. */
+    final long[] packed;
 
     private Call(long deadlineMillis, long stallMillis, int flags, int priority) {
         this.deadlineMillis = deadlineMillis;
         this.stallMillis = stallMillis;
         this.flags = flags;
         this.priority = priority;
+        packed = new long[] {deadlineMillis, stallMillis, flags, priority};
     }
 
     /** With this limit on the total time, queueing and retries included; longer than zero. */

@@ -5,12 +5,14 @@ import java.nio.ByteOrder;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Where an engine's operations end: one queue of the library, and one daemon thread that polls it.
  *
- * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was polled.
- * The thread is the only one that frees the queue, after the library said that it is shut down and empty.
+ * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was
+ * polled. The thread ends when the library says that the queue is shut down and empty. The queue is freed when the
+ * thread, those who submit, and the writers that it wakes have left it.
  *
  * <p>Trade-off: dependent stages of futures run on this thread unless they are told otherwise. One that waits holds up
  * all others, and one that waits for another operation would wait for ever, which {@link #refuseToWaitForItself} turns
@@ -31,12 +33,12 @@ final class Completions implements Runnable {
     private static final int CLOSED = Code.CLOSED.number();
     /** How long a line of the log waits at most, because nothing wakes the thread for one. */
     private static final long LOG_PAUSE_MILLIS = 250;
+    private static final long PAUSE_NANOS = 10_000_000;
 
-    final long queue;
+    private final Handle queue;
     private final Map<Long, Sink> sinks = new ConcurrentHashMap<>();
     private final AtomicLong ids = new AtomicLong();
     private final Runnable log;
-    private final Runnable end;
     private final Thread thread = new Thread(this, "seglift-completions");
 
     /**
@@ -44,9 +46,12 @@ final class Completions implements Runnable {
      * @param end runs when the queue is freed
      */
     private Completions(long queue, Runnable log, Runnable end) {
-        this.queue = queue;
+        this.queue = new Handle(queue, "the engine", pointer -> {
+            free(pointer);
+            forwardLog();
+            end.run();
+        });
         this.log = log;
-        this.end = end;
         thread.setDaemon(true);
     }
 
@@ -58,7 +63,18 @@ final class Completions implements Runnable {
         return completions;
     }
 
-    /** Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with. */
+    /** The queue, to submit to or to open a writer with; good until {@link #leaveQueue}. */
+    long enterQueue() throws ClosedException {
+        return queue.enter();
+    }
+
+    void leaveQueue() {
+        queue.leave();
+    }
+
+    /**
+     * Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with.
+     */
     long register(Sink sink) {
         long id = ids.incrementAndGet();
         sinks.put(id, sink);
@@ -74,23 +90,43 @@ final class Completions implements Runnable {
         return sinks.size();
     }
 
+    /** Whether the thread runs; it ends when the queue is shut down and empty. */
+    boolean isAlive() {
+        return thread.isAlive();
+    }
+
     void refuseToWaitForItself() {
         if (Thread.currentThread() == thread) {
-            throw new IllegalStateException("a call that waits, on the thread seglift-completions, which must not wait: "
-                    + "use the ...Async methods of CompletableFuture, such as thenApplyAsync, or an async call");
+            throw new IllegalStateException("a call that waits, on the thread " + thread.getName()
+                    + ", for which it would wait: use an async call, or thenApplyAsync and the like of the future");
         }
     }
 
-    /** Cancels what runs and waits at most so long until the thread has ended. */
+    /** Cancels what runs; false if something did not end in that time. It is called once. */
     boolean shutdown(long timeoutMillis) {
         long[] out = new long[1];
-        int code = Native.queueShutdown(queue, timeoutMillis, out);
-        Native.freeError(out[0]);
-        if (code != 0 || Thread.currentThread() == thread) {
-            return code == 0;
+        int code;
+        try {
+            long pointer = queue.enter();
+            try {
+                code = Native.queueShutdown(pointer, timeoutMillis, out);
+            } finally {
+                queue.leave();
+            }
+        } catch (ClosedException e) {
+            throw new AssertionError("closed before it was shut down", e);
         }
+        Native.freeError(out[0]);
+        if (code == 0) {
+            awaitEnd();
+        }
+        return code == 0;
+    }
+
+    /** The thread has nothing more to wait for. If it is this thread, it ends when it comes back to its loop. */
+    private void awaitEnd() {
         boolean interrupted = false;
-        while (thread.isAlive()) {
+        while (thread.isAlive() && thread != Thread.currentThread()) {
             try {
                 thread.join();
             } catch (InterruptedException e) {
@@ -100,32 +136,59 @@ final class Completions implements Runnable {
         if (interrupted) {
             Thread.currentThread().interrupt();
         }
-        return true;
     }
 
     @Override
     public void run() {
         ByteBuffer batch = ByteBuffer.allocateDirect(BATCH * STRIDE).order(ByteOrder.nativeOrder());
         int n;
-        while ((n = Native.queuePoll(queue, batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
+        while ((n = Native.queuePoll(queue.pointer(), batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
             for (int at = 0; at < n * STRIDE; at += STRIDE) {
                 complete(batch, at);
             }
-            log.run();
+            forwardLog();
         }
+        queue.close();
+        queue.leave();
+    }
+
+    private static void free(long queue) {
         long[] out = new long[1];
         Native.queueFree(queue, out);
         Native.freeError(out[0]);
-        log.run();
-        end.run();
     }
 
     private void complete(ByteBuffer batch, int at) {
-        long id = batch.getLong(at);
-        Sink sink = batch.getLong(at + 8) == WRITABLE ? sinks.get(id) : sinks.remove(id);
+        Sink sink = sink(batch.getLong(at), batch.getLong(at + 8) == WRITABLE);
         if (sink != null) {
             sink.completed((int) batch.getLong(at + 16), batch.getLong(at + 24), batch.getLong(at + 32),
                     batch.getLong(at + 40));
+        }
+    }
+
+    private Sink sink(long id, boolean stays) {
+        while (true) {
+            try {
+                return stays ? sinks.get(id) : sinks.remove(id);
+            } catch (OutOfMemoryError e) {
+                pauseForMemory();
+            }
+        }
+    }
+
+    /**
+     * Waits for a heap that is full to have room again. Giving up instead would leave somebody waiting for ever, and a
+     * broker copies nothing more while one of its threads waits.
+     */
+    static void pauseForMemory() {
+        LockSupport.parkNanos(PAUSE_NANOS);
+    }
+
+    private void forwardLog() {
+        try {
+            log.run();
+        } catch (Throwable e) {
+            // Lines may be lost; completions must not be.
         }
     }
 }

@@ -45,7 +45,9 @@ final class Handle {
         }
     }
 
-    /** Keeps everybody else out from now on. False if somebody did that already, else the owner's {@link #leave} is due. */
+    /**
+     * Keeps everybody else out from now on. False if somebody did that already, else the owner's {@link #leave} is due.
+     */
     boolean close() {
         return (users.getAndUpdate(now -> now | CLOSED) & CLOSED) == 0;
     }
@@ -54,7 +56,7 @@ final class Handle {
         return (users.get() & CLOSED) != 0;
     }
 
-    /** The pointer for the owner between {@link #close} and its {@link #leave}. */
+    /** The pointer for the owner, until it leaves. */
     long pointer() {
         return pointer;
     }
