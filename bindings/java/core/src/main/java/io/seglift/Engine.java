@@ -20,17 +20,19 @@ public final class Engine implements AutoCloseable {
 
     private final Handle handle;
     private final Completions completions;
+    private final MetricsBean bean;
     private final Set<Seglift> drivers = ConcurrentHashMap.newKeySet();
 
     private Engine(long engine) throws SegliftException {
         handle = new Handle(engine, "the engine", Engine::free);
         try {
-            completions = Completions.start(engine, () -> {}, handle::leave);
+            completions = Completions.start(engine, new LogForwarder(() -> Native.logPoll(engine)), handle::leave);
         } catch (SegliftException | Error e) {
             handle.close();
             handle.leave();
             throw e;
         }
+        bean = MetricsBean.register(this::metrics);
     }
 
     /**
@@ -65,6 +67,7 @@ public final class Engine implements AutoCloseable {
         if (!handle.close()) {
             return;
         }
+        bean.close();
         drivers.forEach(Seglift::close);
         if (!completions.shutdown(CLOSE_MILLIS)) {
             LOG.warn("Operations still end {} ms after the engine was closed; their memory stays until they have",

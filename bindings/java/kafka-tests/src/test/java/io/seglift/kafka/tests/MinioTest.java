@@ -1,0 +1,117 @@
+package io.seglift.kafka.tests;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.common.record.CompressionType;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.MethodOrderer;
+import org.junit.jupiter.api.Order;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestMethodOrder;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+/**
+ * One cluster with its segments on MinIO: first what was tiered is read in every way, then a second broker takes over,
+ * and in the end everything is deleted.
+ */
+@TestMethodOrder(MethodOrderer.OrderAnnotation.class)
+class MinioTest {
+    private static final int SEEKS = 60;
+
+    @RegisterExtension
+    static final Scratch SCRATCH = new Scratch();
+
+    private static Store store;
+    private static Cluster cluster;
+    /** Every compression, one after the other. */
+    private static Load records;
+    /** Committed and aborted transactions. */
+    private static Load transactions;
+
+    @BeforeAll
+    static void segmentsHaveLeft() throws Exception {
+        store = Store.bucket("minio");
+        cluster = Cluster.start(KafkaVersion.V4_2, SCRATCH.folder(), store, Map.of());
+        records = cluster.createTopic("records", 4);
+        transactions = cluster.createTopic("transactions", 2);
+        for (CompressionType compression : CompressionType.values()) {
+            records.produce(compression, Scale.mebibytes(14));
+        }
+        transactions.produceTransactions(CompressionType.ZSTD, 24, Scale.mebibytes(1));
+        new Tiering(cluster, records).awaitSegmentsLeft();
+        new Tiering(cluster, transactions).awaitSegmentsLeft();
+    }
+
+    @AfterAll
+    static void stop() {
+        if (cluster != null) {
+            cluster.close();
+        }
+    }
+
+    @Test
+    @Order(1)
+    void everyRecordOfEveryCompressionComesBack() {
+        new Check(cluster, records).everything();
+    }
+
+    @Test
+    @Order(2)
+    void aSeekToAnOffsetFindsItsRecordInTheStore() {
+        new Check(cluster, records).seeksByOffset(SEEKS, 1);
+        new Check(cluster, transactions).seeksByOffset(SEEKS, 2);
+    }
+
+    @Test
+    @Order(3)
+    void aSeekToATimeFindsTheFirstRecordThatIsNotOlder() {
+        new Check(cluster, records).seeksByTime(SEEKS, 3);
+    }
+
+    @Test
+    @Order(4)
+    void whoReadsCommittedSeesNoRecordOfAnAbortedTransaction() {
+        new Check(cluster, transactions).everythingCommitted();
+    }
+
+    @Test
+    @Order(5)
+    void whoReadsUncommittedSeesAbortedTransactionsToo() {
+        new Check(cluster, transactions).everything();
+    }
+
+    @Test
+    @Order(6)
+    void aSecondBrokerBuildsItsStateFromTheStoreAndLeads() throws Exception {
+        Broker second = cluster.addBroker();
+        for (Load load : List.of(records, transactions)) {
+            // Replicas first, so that a follower starts with nothing but what the store has; then the leadership.
+            cluster.reassign(load, List.of(2, 1));
+            assertTrue(second.log().contains("Built the leader epoch cache and producer snapshots from remote tier for "
+                    + load.topic() + "-0"), "the follower fetched epochs and producers of " + load.topic());
+            cluster.electPreferredLeaders(load);
+        }
+        records.produce(CompressionType.NONE, Scale.mebibytes(10));
+        transactions.produceTransactions(CompressionType.NONE, 6, Scale.mebibytes(1));
+        for (Load load : List.of(records, transactions)) {
+            new Tiering(cluster, load).awaitSegmentsLeft();
+            new Check(cluster, load).everythingCommitted();
+        }
+        // Both have what the first leader tiered and what the second did.
+        cluster.reassign(records, List.of(2));
+        new Check(cluster, records).everything();
+    }
+
+    @Test
+    @Order(7)
+    void deletedTopicsLeaveNothingInTheBucket() throws Exception {
+        assertFalse(store.contents().isEmpty());
+        cluster.deleteTopic(records.topic());
+        cluster.deleteTopic(transactions.topic());
+        store.awaitEmpty();
+    }
+}

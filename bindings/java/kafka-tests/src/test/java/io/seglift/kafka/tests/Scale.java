@@ -1,0 +1,32 @@
+package io.seglift.kafka.tests;
+
+import java.time.Duration;
+
+/** How large the scenarios are: the same code is quick for every day, and full with {@code SCALE=full}. */
+final class Scale {
+    private static final boolean FULL = "full".equals(System.getenv("SCALE"));
+    private static final long MIB = 1 << 20;
+
+    private Scale() {
+    }
+
+    /** Bytes of payload where the quick test takes so many MiB: 200 MiB of all tests become 2 GiB. */
+    static long mebibytes(int quick) {
+        return quick * MIB * (FULL ? 10 : 1);
+    }
+
+    /** Bytes of a log segment; quick: the size that still goes out in more than one part. */
+    static long segmentBytes() {
+        return (FULL ? 32 : 8) * MIB;
+    }
+
+    /** How long a store stays away. */
+    static Duration outage() {
+        return Duration.ofSeconds(FULL ? 180 : 10);
+    }
+
+    /** The longest that tiering, or a broker that starts, may take; a busy machine takes a tenth of it. */
+    static Duration patience() {
+        return Duration.ofSeconds(FULL ? 900 : 120);
+    }
+}

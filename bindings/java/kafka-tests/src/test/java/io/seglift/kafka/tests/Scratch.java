@@ -1,0 +1,76 @@
+package io.seglift.kafka.tests;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.extension.AfterAllCallback;
+import org.junit.jupiter.api.extension.BeforeAllCallback;
+import org.junit.jupiter.api.extension.ExtensionContext;
+import org.junit.jupiter.api.extension.TestWatcher;
+
+/**
+ * The folder of a test class, removed when all of its tests passed. After a failure it stays until the next run, and
+ * the end of every log in it is printed.
+ */
+final class Scratch implements BeforeAllCallback, AfterAllCallback, TestWatcher {
+    private static final int LINES = 40;
+
+    private Path folder;
+    private boolean failed;
+
+    Path folder() {
+        return folder;
+    }
+
+    @Override
+    public void beforeAll(ExtensionContext context) throws IOException {
+        folder = Build.output().resolve("run").resolve(context.getRequiredTestClass().getSimpleName());
+        remove();
+        Files.createDirectories(folder);
+    }
+
+    @Override
+    public void testFailed(ExtensionContext context, Throwable cause) {
+        failed = true;
+        System.out.println(context.getDisplayName() + " failed; everything is kept in " + folder);
+        try (Stream<Path> files = Files.walk(folder, 2)) {
+            files.filter(file -> file.toString().endsWith(".log")).sorted().forEach(Scratch::printEnd);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Override
+    public void afterAll(ExtensionContext context) throws IOException {
+        // A failure outside of a test, such as a broker that does not come up, is not told to watchers.
+        if (!failed && context.getExecutionException().isEmpty()) {
+            remove();
+        }
+    }
+
+    private static void printEnd(Path log) {
+        try {
+            List<String> lines = new String(Files.readAllBytes(log), StandardCharsets.UTF_8).lines().toList();
+            System.out.println("---- the end of " + log);
+            lines.subList(Math.max(0, lines.size() - LINES), lines.size()).forEach(System.out::println);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private void remove() throws IOException {
+        if (!Files.exists(folder)) {
+            return;
+        }
+        try (Stream<Path> files = Files.walk(folder)) {
+            for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(file);
+            }
+        }
+    }
+}
