@@ -17,8 +17,7 @@ from pathlib import Path
 TRACE_LINES = 12
 # How many of Maven's own errors are shown when it failed without a failed test.
 LOG_LINES = 40
-JNI_COMPLAINT = re.compile(r"(WARNING|FATAL ERROR|ASSERTION) in native method|WARNING: JNI local refs|\[jni,.*\bWARNING")
-
+JNI_COMPLAINT = re.compile(r"(WARNING|FATAL ERROR|ASSERTION) in native method|WARNING: JNI local refs")
 ERROR = re.compile(r"\[ERROR\](?!.*\tat )|\[WARNING\].*\.java:")
 
 lines = []

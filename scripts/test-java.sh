@@ -32,7 +32,8 @@ case $modules, in *,core,*) skip_core=false ;; *) skip_core=true ;; esac
 
 log=target/java/maven.log
 # A module's failed tests must not hide the tests of the next one.
-$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test --projects "${modules#,}" --also-make --fail-at-end \
+$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test \
+    --projects "${modules#,}" --also-make --fail-at-end \
     -Dcore.skipTests=$skip_core ${jvm:+-Djvm="$jvm"} \
     -Dseglift.library="$NATIVE/libseglift.$JAVA_SHARED" -Dseglift.jni="$JAVA_SHIM" \
     -Dseglift.command="$NATIVE/seglift" >"$log" 2>&1

@@ -22,7 +22,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * An engine's metrics in JMX: {@code io.seglift:type=Engine,id=N}, one attribute for each number of the Prometheus page.
+ * An engine's metrics in JMX: {@code io.seglift:type=Engine,id=N}, an attribute for each number of the Prometheus page.
  *
  * <p>An attribute has the metric's name of docs/metrics.md, with the values of the labels behind dots:
  * {@code seglift_operations_total.read.OK}. Of histograms there are {@code _count} and {@code _sum}; the buckets are on
@@ -126,8 +126,8 @@ final class MetricsBean implements DynamicMBean, AutoCloseable {
                         entry.getKey(), entry.getValue().value().getClass().getName(), entry.getValue().help(), true,
                         false, false))
                 .toArray(MBeanAttributeInfo[]::new);
-        return new MBeanInfo(MetricsBean.class.getName(), "The metrics of a seglift engine", attributes, null, null, null,
-                new ImmutableDescriptor("immutableInfo=false"));
+        return new MBeanInfo(MetricsBean.class.getName(), "The metrics of a seglift engine", attributes, null, null,
+                null, new ImmutableDescriptor("immutableInfo=false"));
     }
 
     @Override

@@ -121,7 +121,7 @@ final class NativeLibrary {
 
     private Stream<String> folders() {
         String path = properties.apply("java.library.path");
-        return path == null ? Stream.empty() : Stream.of(path.split(File.pathSeparator)).filter(part -> !part.isEmpty());
+        return Stream.of(path.split(File.pathSeparator)).filter(folder -> !folder.isEmpty());
     }
 
     private NativeFile fromJar(String file, String property) throws SegliftException {
@@ -140,9 +140,9 @@ final class NativeLibrary {
                 .map(Platform::toString)
                 .collect(Collectors.joining(", "));
         throw missing("there is no " + file + " for " + platform + ": -D" + property + " is not set, no folder of"
-                + " java.library.path (" + folders().collect(Collectors.joining(File.pathSeparator)) + ") has it, and the"
-                + " jars of the class path have it for " + (others.isEmpty() ? "no platform" : others) + "; add the jar of"
-                + " seglift with the classifier " + platform + ", or name the file by -D" + property);
+                + " java.library.path (" + properties.apply("java.library.path") + ") has it, and the jars of the class"
+                + " path have it for " + (others.isEmpty() ? "no platform" : others) + "; add the jar of seglift with"
+                + " the classifier " + platform + ", or name the file by -D" + property);
     }
 
     private static String resource(Platform platform, String file) {

@@ -46,25 +46,31 @@ public final class SegmentWriter implements AutoCloseable {
         Semaphore room = new Semaphore(0);
         byte[] packed = options.pack();
         long[] out = new long[2];
-        long id = completions.register((code, count, result, error) -> room.release());
-        boolean opened = false;
         long pointer = driver.handle().enter();
         try {
-            Native.check(Native.writerOpen(pointer, completions.queue, id, packed,
-                    call.deadlineMillis, call.stallMillis, call.flags, call.priority, out), out);
-            opened = true;
-            return new SegmentWriter(driver, options, room, id, out[1]);
+            long queue = completions.enterQueue();
+            long id = completions.register((code, count, result, error) -> room.release());
+            boolean opened = false;
+            try {
+                Native.check(Native.writerOpen(pointer, queue, id, packed,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out), out);
+                opened = true;
+                return new SegmentWriter(driver, options, room, id, out[1]);
+            } finally {
+                if (!opened) {
+                    completions.forget(id);
+                    completions.leaveQueue();
+                }
+            }
         } finally {
             driver.handle().leave();
-            if (!opened) {
-                completions.forget(id);
-            }
         }
     }
 
     private void free(long writer) {
         Native.writerFree(writer);
         driver.engine().completions().forget(id);
+        driver.engine().completions().leaveQueue();
     }
 
     /** The key that the commit will give it. */

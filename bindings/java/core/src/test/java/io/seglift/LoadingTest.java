@@ -45,12 +45,12 @@ class LoadingTest {
     void twoClassLoadersOfOneJvmOffloadAndReadAtTheSameTime() throws Exception {
         try (URLClassLoader one = isolated();
                 URLClassLoader other = isolated();
-                Trip trip = open(one)) {
-            try (Trip otherTrip = open(other)) {
-                assertEquals("hello", trip.call());
-                assertEquals("hello", otherTrip.call());
+                Host host = open(one)) {
+            try (Host otherHost = open(other)) {
+                assertEquals("hello", host.call());
+                assertEquals("hello", otherHost.call());
             }
-            assertEquals("hello", trip.call());
+            assertEquals("hello", host.call());
         }
     }
 
@@ -65,11 +65,11 @@ class LoadingTest {
         Files.createSymbolicLink(natives.resolve(System.mapLibraryName("seglift_jni")), Path.of(JNI));
         try (URLClassLoader one = isolated(jar);
                 URLClassLoader other = isolated(jar);
-                Trip trip = open(one);
-                Trip otherTrip = open(other);
+                Host host = open(one);
+                Host otherHost = open(other);
                 Stream<Path> files = Files.list(folder)) {
-            assertEquals("hello", trip.call());
-            assertEquals("hello", otherTrip.call());
+            assertEquals("hello", host.call());
+            assertEquals("hello", otherHost.call());
             assertEquals(List.of(jar), files.toList());
         }
     }
@@ -99,8 +99,8 @@ class LoadingTest {
             assertThrows(IOException.class, () -> open(loader));
             assertThrows(IOException.class, () -> open(loader));
             System.setProperty("seglift.library", LIBRARY);
-            try (Trip trip = open(loader)) {
-                assertEquals("hello", trip.call());
+            try (Host host = open(loader)) {
+                assertEquals("hello", host.call());
             }
         }
     }
@@ -116,7 +116,7 @@ class LoadingTest {
         return Stream.of(dynamicTest("noexec", () -> {
             String said = run(with(mount, List.of(ProcessHandle.current().info().command().orElseThrow(),
                     "-Dseglift.tmpdir=" + folder, "-Dseglift.library=" + LIBRARY, "-Dseglift.jni=" + JNI,
-                    "-cp", System.getProperty("java.class.path"), RoundTrip.class.getName())));
+                    "-cp", System.getProperty("java.class.path"), SmallestHost.class.getName())));
             assertTrue(said.contains("cannot load " + JNI + ": the file system of " + folder + " is mounted noexec, so"
                     + " nothing can be loaded from it; name a folder elsewhere with -Dseglift.tmpdir=DIR"), said);
         }));
@@ -134,8 +134,8 @@ class LoadingTest {
         return new URLClassLoader(urls.toArray(URL[]::new), ClassLoader.getPlatformClassLoader());
     }
 
-    /** A {@link RoundTrip} of another class loader. */
-    private record Trip(Object object) implements AutoCloseable {
+    /** A {@link SmallestHost} of another class loader. */
+    private record Host(Object object) implements AutoCloseable {
         Object call() throws Exception {
             return ((Callable<?>) object).call();
         }
@@ -150,9 +150,9 @@ class LoadingTest {
         }
     }
 
-    private static Trip open(ClassLoader loader) throws Exception {
+    private static Host open(ClassLoader loader) throws Exception {
         try {
-            return new Trip(loader.loadClass(RoundTrip.class.getName()).getConstructor().newInstance());
+            return new Host(loader.loadClass(SmallestHost.class.getName()).getConstructor().newInstance());
         } catch (InvocationTargetException e) {
             throw assertInstanceOf(IOException.class, e.getCause());
         }

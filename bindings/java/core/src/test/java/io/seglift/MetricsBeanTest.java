@@ -52,8 +52,8 @@ class MetricsBeanTest {
         try (MetricsBean bean = MetricsBean.register(() -> PAGE)) {
             MBeanAttributeInfo[] attributes = server.getMBeanInfo(bean.name()).getAttributes();
             assertEquals(
-                    List.of("seglift_budget_wait_seconds_count", "seglift_budget_wait_seconds_sum", "seglift_lent_bytes",
-                            "seglift_operations_total.read.OK"),
+                    List.of("seglift_budget_wait_seconds_count", "seglift_budget_wait_seconds_sum",
+                            "seglift_lent_bytes", "seglift_operations_total.read.OK"),
                     Arrays.stream(attributes).map(MBeanAttributeInfo::getName).toList());
             assertEquals("Time that reservations waited for the memory budget.", attributes[0].getDescription());
             assertEquals("java.lang.Double", attributes[1].getType());
