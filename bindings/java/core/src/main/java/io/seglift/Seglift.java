@@ -32,7 +32,10 @@ public final class Seglift implements AutoCloseable {
         this.engine = engine;
         this.ownsEngine = ownsEngine;
         this.uri = uri;
-        handle = new Handle(driver, "the driver of " + uri, Native::driverFree);
+        handle = new Handle(driver, "the driver of " + uri, pointer -> {
+            Native.driverFree(pointer);
+            engine.handle().leave();
+        });
     }
 
     /**
@@ -60,15 +63,19 @@ public final class Seglift implements AutoCloseable {
             throws SegliftException {
         byte[] packed = Engine.pack(new Packer().text(uri, "URI of the store"), settings);
         long[] out = new long[2];
+        Seglift driver = null;
+        // The driver stays inside the engine, so that the engine is freed after it.
         long pointer = engine.handle().enter();
         try {
             Native.check(Native.driverOpen(pointer, packed, out), out);
-            Seglift driver = new Seglift(engine, owns, uri, out[1]);
-            engine.opened(driver);
-            return driver;
+            driver = new Seglift(engine, owns, uri, out[1]);
         } finally {
-            engine.handle().leave();
+            if (driver == null) {
+                engine.handle().leave();
+            }
         }
+        engine.opened(driver);
+        return driver;
     }
 
     /** The engine that it was opened on. */

@@ -33,14 +33,14 @@ public final class Segment {
                 .number(from.ifExists.ordinal())
                 .number(from.codec.ordinal())
                 .number((from.lookFirst ? LOOK_FIRST : 0) | (from.hasOffsets ? HAS_OFFSETS : 0))
-                .text(from.path == null ? "" : from.path.toString(), "path")
+                .text(from.path == null ? "" : Text.path(from.path), "path")
                 .number(from.offset)
                 .number(from.length)
                 .number(from.firstOffset)
                 .number(from.lastOffset)
                 .number(from.expected == null ? 0 : from.expected.number())
                 .number(from.expected == null ? 0 : from.expected.value())
-                .text(from.resume == null ? "" : from.resume.toString(), "path of the resume file");
+                .text(from.resume == null ? "" : Text.path(from.resume), "path of the resume file");
         from.attachments.pack(out);
         packMetadata(out, from.metadata);
         packed = out.toBytes();
