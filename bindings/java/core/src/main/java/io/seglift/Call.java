@@ -17,11 +17,13 @@ public final class Call {
     private static final int RANDOM = 8;
 
     final long deadlineMillis;
-    final long stallMillis;
+    private final long stallMillis;
     final int flags;
-    final int priority;
+    private final int priority;
     /** Whether reads that memory can answer go to the library's detector of sequential reading all the same. */
     final boolean noticesHits;
+    /** What pack.c reads. */
+    final long[] packed;
 
     private Call(long deadlineMillis, long stallMillis, int flags, int priority, boolean noticesHits) {
         this.deadlineMillis = deadlineMillis;
@@ -29,6 +31,7 @@ public final class Call {
         this.flags = flags;
         this.priority = priority;
         this.noticesHits = noticesHits;
+        packed = new long[] {deadlineMillis, stallMillis, flags, priority};
     }
 
     /** With this limit on the total time, queueing and retries included; longer than zero. */

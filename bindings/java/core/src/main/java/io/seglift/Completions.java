@@ -10,9 +10,9 @@ import java.util.concurrent.locks.LockSupport;
 /**
  * Where an engine's operations end: one queue of the library, and one daemon thread that polls it.
  *
- * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was polled.
- * The thread ends when the library says that the queue is shut down and empty. The queue is freed when the thread, those
- * who submit, and the writers that it wakes have left it.
+ * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was
+ * polled. The thread ends when the library says that the queue is shut down and empty. The queue is freed when the
+ * thread, those who submit, and the writers that it wakes have left it.
  *
  * <p>Trade-off: dependent stages of futures run on this thread unless they are told otherwise. One that waits holds up
  * all others, and one that waits for another operation would wait for ever, which {@link #refuseToWaitForItself} turns
@@ -72,7 +72,9 @@ final class Completions implements Runnable {
         queue.leave();
     }
 
-    /** Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with. */
+    /**
+     * Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with.
+     */
     long register(Sink sink) {
         long id = ids.incrementAndGet();
         sinks.put(id, sink);
@@ -95,8 +97,8 @@ final class Completions implements Runnable {
 
     void refuseToWaitForItself() {
         if (Thread.currentThread() == thread) {
-            throw new IllegalStateException("a call that waits, on the thread seglift-completions, which must not wait: "
-                    + "use the ...Async methods of CompletableFuture, such as thenApplyAsync, or an async call");
+            throw new IllegalStateException("a call that waits, on the thread " + thread.getName()
+                    + ", for which it would wait: use an async call, or thenApplyAsync and the like of the future");
         }
     }
 

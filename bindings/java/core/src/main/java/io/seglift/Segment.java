@@ -52,8 +52,8 @@ public final class Segment {
     }
 
     /**
-     * A segment whose bytes are those between the position and the limit of a direct buffer. The memory is lent while an
-     * offload runs: nobody may change it until the offload returned or its future is done.
+     * A segment whose bytes are those between the position and the limit of a direct buffer. The memory is lent while
+     * an offload runs: nobody may change it until the offload returned or its future is done.
      */
     public static Builder of(String key, ByteBuffer direct) {
         if (!direct.isDirect()) {

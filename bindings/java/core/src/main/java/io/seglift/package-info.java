@@ -13,8 +13,9 @@
  * }
  * }</pre>
  *
- * <p>{@link io.seglift.Engine} has the threads, the memory and the caches; {@link io.seglift.Seglift} is its connection to
- * one store, and has all operations. The work is done by libseglift, which is loaded when the first engine is opened.
+ * <p>{@link io.seglift.Engine} has the threads, the memory and the caches; {@link io.seglift.Seglift} is its connection
+ * to one store, and has all operations. The work is done by libseglift, which is loaded when the first engine is
+ * opened.
  *
  * <p>How it crosses: {@code Native} has the functions, all of which take numbers, packed arrays and direct buffers.
  * Operations end in one queue, which {@code Completions} polls on the engine's one thread; it ends the futures. A
