@@ -50,7 +50,7 @@ rust_versions_agree() {
 # A module names its parent's version, so the poms say it more than once.
 versions_agree() {
     wanted=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-    for pom in bindings/java/pom.xml bindings/java/*/pom.xml; do
+    for pom in $(find bindings/java -name pom.xml); do
         said=$(sed -n 's|^ *<version>\([0-9].*\)</version>|\1|p' "$pom" | head -n 1)
         [ "$wanted" = "$said" ] || { echo "Cargo.toml says $wanted, $pom says $said"; return 1; }
     done

@@ -17,7 +17,8 @@ from pathlib import Path
 TRACE_LINES = 12
 # How many of Maven's own errors are shown when it failed without a failed test.
 LOG_LINES = 40
-JNI_COMPLAINT = re.compile(r"(WARNING|FATAL ERROR|ASSERTION) in native method|WARNING: JNI local refs|\[jni,.*\bWARNING")
+JNI_COMPLAINT = re.compile(r"(WARNING|FATAL ERROR|ASSERTION) in native method|WARNING: JNI local refs")
+ERROR = re.compile(r"\[ERROR\](?!.*\tat )|\[WARNING\].*\.java:")
 
 lines = []
 failures = 0
@@ -64,8 +65,9 @@ def complaints(paths):
 
 def errors(log):
     """What Maven says of its failure: for a compiler's error the place, for a dead JVM its last words."""
-    said = [line for line in log.read_text(errors="replace").splitlines() if line.startswith("[ERROR]")]
-    return [line for line in said if "\tat " not in line][:LOG_LINES]
+    said = log.read_text(errors="replace").splitlines()
+    # The compiler's warnings are errors (-Werror), but Maven calls them by their old name.
+    return [line for line in said if ERROR.match(line)][:LOG_LINES]
 
 
 def main():

@@ -5,7 +5,6 @@
 # --jvm N: compiled as ever, run in a JVM of version N, from JAVAN_HOME or /usr/lib/jvm.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-root=$(pwd)
 
 fail() { echo "1..1"; echo "# $*"; echo "not ok 1 - a JVM for the tests"; exit 1; }
 
@@ -28,14 +27,15 @@ for module; do
     rm -rf "target/java/$artifact/surefire-reports"
     reports="$reports target/java/$artifact/surefire-reports"
 done
-# What the modules build on is compiled, but only the modules named are tested.
-case $modules in *,core*) core=false ;; *) core=true modules=,core$modules ;; esac
+# What the modules build on is made, too; of that core has tests, which run only if it was named.
+case $modules, in *,core,*) skip_core=false ;; *) skip_core=true ;; esac
 
 log=target/java/maven.log
 # A module's failed tests must not hide the tests of the next one.
-$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test --projects "${modules#,}" --fail-at-end \
-    -Dcore.skipTests=$core ${jvm:+-Djvm="$jvm"} \
-    -Dseglift.library="$root/$NATIVE/libseglift.$JAVA_SHARED" -Dseglift.jni="$root/$JAVA_SHIM" \
-    -Dseglift.command="$root/$NATIVE/seglift" >"$log" 2>&1
+$MVN --batch-mode -Dstyle.color=never --file bindings/java/pom.xml test \
+    --projects "${modules#,}" --also-make --fail-at-end \
+    -Dcore.skipTests=$skip_core ${jvm:+-Djvm="$jvm"} \
+    -Dseglift.library="$NATIVE/libseglift.$JAVA_SHARED" -Dseglift.jni="$JAVA_SHIM" \
+    -Dseglift.command="$NATIVE/seglift" >"$log" 2>&1
 # shellcheck disable=SC2086 # a list of folders
 python3 scripts/surefire-tap.py $? "$log" $reports

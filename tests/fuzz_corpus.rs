@@ -200,7 +200,7 @@ macro_rules! targets {
     };
 }
 
-targets!(tail page records block token resume config uri key s3_answer object);
+targets!(tail page records block token resume config uri key s3_answer object salvage scrub_state);
 
 #[test]
 fn the_corpus_holds_the_seeds_of_its_targets() {

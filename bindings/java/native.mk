@@ -32,8 +32,8 @@ $(JAVA_SHIM): $(SHIM_SRC) $(SHIM_HEADERS)
 JDK_HOME = javac -J-XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.home = //p'
 
 # What the rules below hand to the scripts: Maven, where the natives are, and their platform.
-JAVA_ENV = MVN='$(MVN)' JAVA_PLATFORM=$(JAVA_PLATFORM) JAVA_SHARED=$(JAVA_SHARED) JAVA_SHIM='$(JAVA_SHIM)' \
-	NATIVE='$(or $(NATIVE),target/release)'
+JAVA_ENV = MVN='$(MVN)' JAVA_PLATFORM=$(JAVA_PLATFORM) JAVA_SHARED=$(JAVA_SHARED) JAVA_SHIM='$(abspath $(JAVA_SHIM))' \
+	NATIVE='$(abspath $(or $(NATIVE),target/release))'
 
 java-library:
 	@$(if $(NATIVE),:,$(CARGO) build --release --locked)

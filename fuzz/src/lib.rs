@@ -21,6 +21,8 @@
 //! | `key` | a key, a name in a listing |
 //! | `s3_answer` | status, headers and body of what an S3 service answers to one of thirteen requests |
 //! | `object` | edits of a whole object, sealed or not, that a reader then reads in every way |
+//! | `salvage` | the same, of which a salvage then saves what it can |
+//! | `scrub_state` | the file of where a scrub stands, sealed or not |
 
 pub mod block;
 pub mod config;
@@ -30,6 +32,8 @@ pub mod page;
 pub mod records;
 pub mod resume;
 pub mod s3_answer;
+pub mod salvage;
+pub mod scrub_state;
 pub mod tail;
 pub mod token;
 pub mod uri;
@@ -136,6 +140,20 @@ pub const TARGETS: &[Target] = &[
         seeds: object::seeds,
         allocation: |_| ONE_BLOCK,
         executions: 1500,
+    },
+    Target {
+        name: "salvage",
+        run: salvage::run,
+        seeds: salvage::seeds,
+        allocation: |_| ONE_BLOCK,
+        executions: 1500,
+    },
+    Target {
+        name: "scrub_state",
+        run: scrub_state::run,
+        seeds: scrub_state::seeds,
+        allocation: |n| 4 * n + 65_536,
+        executions: 3000,
     },
 ];
 

@@ -32,16 +32,38 @@ use std::{
 const SEAL_BLOCKS: u8 = 1;
 const SEAL_PAGES: u8 = 2;
 const SEAL_TAIL: u8 = 4;
+/// Any of them.
+pub(super) const SEALS: u8 = SEAL_BLOCKS | SEAL_PAGES | SEAL_TAIL;
 
 /// What claims more is read at its start and its end only.
 const WHOLE: u64 = 4 << 20;
 
 /// An object before it is tampered with.
-struct Base {
-    object: Vec<u8>,
-    tail: Tail,
-    blocks: Vec<Block>,
+pub(super) struct Base {
+    pub object: Vec<u8>,
+    pub tail: Tail,
+    pub blocks: Vec<Block>,
     content: Recipe,
+}
+
+impl Base {
+    /// One of eight kinds.
+    pub fn of(kind: u8) -> &'static Base {
+        &BASES[usize::from(kind % 8)]
+    }
+
+    /// The object after the edits that the rest of the input asks for, and after its checksums were made right as far as
+    /// `seals` says.
+    pub fn tampered(&self, mut input: Input<'_>, seals: u8) -> Vec<u8> {
+        let mut object = self.object.clone();
+        while !input.is_empty() {
+            edit(&mut object, self, &mut input);
+        }
+        if object.len() == self.object.len() {
+            reseal(&mut object, self, seals);
+        }
+        object
+    }
 }
 
 static BASES: LazyLock<Vec<Base>> = LazyLock::new(|| {
@@ -59,23 +81,17 @@ static BASES: LazyLock<Vec<Base>> = LazyLock::new(|| {
 });
 
 /// Without a cache: each input has the same UUID.
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     Engine::new(EngineOptions { threads: 1, cache_size: 0, ..EngineOptions::default() }).unwrap()
 });
 
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
-    let base = &BASES[usize::from(input.u8() % 8)];
+    let base = Base::of(input.u8());
     let seals = input.u8();
     let (offset, id) = (u64::from(input.u32()), u64::from(input.u32()));
-    let mut object = base.object.clone();
-    while !input.is_empty() {
-        edit(&mut object, base, &mut input);
-    }
-    if object.len() == base.object.len() {
-        reseal(&mut object, base, seals);
-    }
-    let forged = seals & (SEAL_BLOCKS | SEAL_PAGES | SEAL_TAIL) != 0;
+    let object = base.tampered(input, seals);
+    let forged = seals & SEALS != 0;
     let opened = Object::open(&object, 64 << 10);
     let reader = Way::to(&object);
     let tail = match opened {
@@ -236,27 +252,34 @@ fn refused(e: &Error) {
     assert!(matches!(e.code(), Code::Corrupt | Code::UnsupportedVersion), "{e:?}");
 }
 
+/// A store that is one object, and its reader.
+pub(super) fn open(object: &[u8]) -> (Arc<dyn ObjectStore>, Arc<Reader>) {
+    let options =
+        ReadOptions { fetch_size: 16 << 10, concurrency: 2, ahead_max: 0, deadline: Duration::from_secs(60) };
+    let store: Arc<dyn ObjectStore> = Arc::new(One(Bytes::copy_from_slice(object)));
+    let reader = Reader::new(&ENGINE, Shared::of(&ENGINE, false), store.clone(), Vec::new(), options);
+    (store, reader)
+}
+
+/// An operation that ends in a minute at the latest.
+pub(super) fn op() -> Op {
+    let defaults = Defaults { deadline: Some(Duration::from_secs(60)), stall: None };
+    ENGINE.start(OpKind::Read, "fuzz", &Call::default(), defaults).unwrap()
+}
+
 /// The reader on its way to one object.
 struct Way(Arc<Reader>);
 
 impl Way {
     fn to(object: &[u8]) -> Way {
-        let options = ReadOptions {
-            fetch_size: 16 << 10,
-            concurrency: 2,
-            ahead_max: 0,
-            deadline: Duration::from_secs(60),
-        };
-        let store = Arc::new(One(Bytes::copy_from_slice(object)));
-        Way(Reader::new(&ENGINE, Shared::of(&ENGINE, false), store, Vec::new(), options))
+        Way(open(object).1)
     }
 
     fn run<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
         &self,
         work: impl FnOnce(Arc<Reader>, Op, SegmentRef) -> F,
     ) -> Result<T> {
-        let defaults = Defaults { deadline: Some(Duration::from_secs(60)), stall: None };
-        let op = ENGINE.start(OpKind::Read, "fuzz", &Call::default(), defaults).unwrap();
+        let op = op();
         let segment = SegmentRef { key: "k".to_owned(), token: None };
         ENGINE.block_on(&op, work(self.0.clone(), op.clone(), segment))
     }
@@ -351,10 +374,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         [&[kind, seals][..], &5000u32.to_le_bytes(), &1006u32.to_le_bytes(), &edits.concat()].concat()
     };
     let mut seeds: Vec<_> = (0..8).map(|kind| seed(kind, 0, &[])).collect();
-    let all = SEAL_BLOCKS | SEAL_PAGES | SEAL_TAIL;
     for kind in 0..8 {
         // One bit of data, index, header and page table; two blocks; a cut: with right checksums and without.
-        for seals in [0, all] {
+        for seals in [0, SEALS] {
             seeds.push(seed(kind, seals, &[[8, 3, 40, 0, 0, 0]]));
             seeds.push(seed(kind, seals, &[[0x48, 3, 2, 0, 0, 0]]));
             seeds.push(seed(kind, seals, &[[0x68, 3, 20, 0, 0, 0]]));

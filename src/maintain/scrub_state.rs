@@ -110,6 +110,10 @@ impl ScrubState {
         if sum != format!("{:08x}\n", crc32c(body.as_bytes())) {
             return Err(changed);
         }
+        // None is written, so none is shown.
+        if body.chars().any(|c| c.is_control() && c != '\n') {
+            return Err(changed);
+        }
         let mut lines = body.lines().skip(1);
         let mut field = |name: &str| {
             let line = lines.next()?;

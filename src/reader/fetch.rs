@@ -67,7 +67,9 @@ pub(super) async fn fetch(segment: &Segment, wants: Vec<Want>, deadline: Instant
         Err(e) => Err(e),
     };
     if let Err(error) = received {
-        for want in wants {
+        // The last first: readers wait for blocks in order, so that whoever has heard of the failure and tries again joins
+        // none of these fetches.
+        for want in wants.rev() {
             run.deliver(want.sink, Err(error.clone()));
         }
     }

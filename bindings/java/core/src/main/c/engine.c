@@ -1,17 +1,6 @@
 /* Engines, and the queue in which their operations end. */
 #include "shim.h"
 
-static seglift_code read_config(struct packed *in, seglift_config **config, seglift_error **error)
-{
-    seglift_code code = seglift->config_new(config, error);
-    jlong n;
-    for (n = unpack_number(in); n > 0 && code == SEGLIFT_OK; n--) {
-        const char *name = unpack_text(in);
-        code = seglift->config_set(*config, name, unpack_text(in), error);
-    }
-    return code;
-}
-
 NATIVE(jint, engineOpen)(JNIEnv *env, jclass self, jbyteArray settings, jlongArray out)
 {
     struct packed in;
@@ -23,50 +12,13 @@ NATIVE(jint, engineOpen)(JNIEnv *env, jclass self, jbyteArray settings, jlongArr
     if (!unpack_begin(env, settings, &in)) {
         return leave_out_of_memory(env, out);
     }
-    code = read_config(&in, &config, &error);
+    code = unpack_config(&in, &config, &error);
     if (code == SEGLIFT_OK) {
         code = seglift->engine_open(config, &engine, &error);
     }
     seglift->config_free(config);
     unpack_end(&in);
     return leave(env, out, code, error, NUMBER(engine));
-}
-
-NATIVE(jint, driverOpen)(JNIEnv *env, jclass self, jlong engine, jbyteArray uri_and_settings, jlongArray out)
-{
-    struct packed in;
-    seglift_config *config = NULL;
-    seglift_driver *driver = NULL;
-    seglift_error *error = NULL;
-    seglift_code code;
-    const char *uri;
-    (void)self;
-    if (!unpack_begin(env, uri_and_settings, &in)) {
-        return leave_out_of_memory(env, out);
-    }
-    uri = unpack_text(&in);
-    code = read_config(&in, &config, &error);
-    if (code == SEGLIFT_OK) {
-        code = seglift->open(HANDLE(seglift_engine, engine), uri, config, &driver, &error);
-    }
-    seglift->config_free(config);
-    unpack_end(&in);
-    return leave(env, out, code, error, NUMBER(driver));
-}
-
-NATIVE(jint, driverClose)(JNIEnv *env, jclass self, jlong driver, jlong timeout, jlongArray out)
-{
-    seglift_error *error = NULL;
-    seglift_code code = seglift->driver_close(HANDLE(seglift_driver, driver), timeout, &error);
-    (void)self;
-    return leave(env, out, code, error, 0);
-}
-
-NATIVE(void, driverFree)(JNIEnv *env, jclass self, jlong driver)
-{
-    (void)env;
-    (void)self;
-    seglift->driver_free(HANDLE(seglift_driver, driver));
 }
 
 NATIVE(jint, engineFree)(JNIEnv *env, jclass self, jlong engine, jlongArray out)

@@ -153,6 +153,12 @@ void pack_text(struct pack *out, const char *text)
     append(out, text, length + 1);
 }
 
+void pack_gap(struct pack *out)
+{
+    static const char zeros[8];
+    append(out, zeros, -out->length & 7);
+}
+
 jbyteArray pack_end(JNIEnv *env, struct pack *out)
 {
     jbyteArray array = NULL;

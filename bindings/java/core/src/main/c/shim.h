@@ -64,6 +64,9 @@ const char *unpack_optional(struct packed *in);
 /* What SegmentRef packed; it points into `in`. */
 seglift_ref unpack_ref(struct packed *in);
 
+/* A configuration with the settings that Engine.pack packed, to be freed also after an error (driver.c). */
+seglift_code unpack_config(struct packed *in, seglift_config **config, seglift_error **error);
+
 /* Arrays that the caller frees; their members point into `in`. NULL when there is no memory. */
 const char **unpack_keys(struct packed *in, size_t *count);
 seglift_attachment *unpack_attachments(struct packed *in, size_t *count);
@@ -82,6 +85,8 @@ struct pack {
 void pack_number(struct pack *out, int64_t value);
 void pack_blob(struct pack *out, const void *data, size_t length);
 void pack_text(struct pack *out, const char *text);
+/* Zeros up to the next multiple of eight. */
+void pack_gap(struct pack *out);
 void pack_error(struct pack *out, const seglift_error *error);
 /* The document as an array, and its memory freed; NULL with a pending OutOfMemoryError. */
 jbyteArray pack_end(JNIEnv *env, struct pack *out);

@@ -10,7 +10,8 @@ import java.util.concurrent.atomic.AtomicLong;
  * Where an engine's operations end: one queue of the library, and one daemon thread that polls it.
  *
  * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was polled.
- * The thread is the only one that frees the queue, after the library said that it is shut down and empty.
+ * The thread ends when the library says that the queue is shut down and empty. The queue is freed when the thread, those
+ * who submit, and the writers that it wakes have left it.
  *
  * <p>Trade-off: dependent stages of futures run on this thread unless they are told otherwise. One that waits holds up
  * all others, and one that waits for another operation would wait for ever, which {@link #refuseToWaitForItself} turns
@@ -32,11 +33,10 @@ final class Completions implements Runnable {
     /** How long a line of the log waits at most, because nothing wakes the thread for one. */
     private static final long LOG_PAUSE_MILLIS = 250;
 
-    final long queue;
+    private final Handle queue;
     private final Map<Long, Sink> sinks = new ConcurrentHashMap<>();
     private final AtomicLong ids = new AtomicLong();
     private final Runnable log;
-    private final Runnable end;
     private final Thread thread = new Thread(this, "seglift-completions");
 
     /**
@@ -44,9 +44,12 @@ final class Completions implements Runnable {
      * @param end runs when the queue is freed
      */
     private Completions(long queue, Runnable log, Runnable end) {
-        this.queue = queue;
+        this.queue = new Handle(queue, "the engine", pointer -> {
+            free(pointer);
+            log.run();
+            end.run();
+        });
         this.log = log;
-        this.end = end;
         thread.setDaemon(true);
     }
 
@@ -56,6 +59,15 @@ final class Completions implements Runnable {
         Completions completions = new Completions(out[1], log, end);
         completions.thread.start();
         return completions;
+    }
+
+    /** The queue, to submit to or to open a writer with; good until {@link #leaveQueue}. */
+    long enterQueue() throws ClosedException {
+        return queue.enter();
+    }
+
+    void leaveQueue() {
+        queue.leave();
     }
 
     /** Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with. */
@@ -74,6 +86,11 @@ final class Completions implements Runnable {
         return sinks.size();
     }
 
+    /** Whether the thread runs; it ends when the queue is shut down and empty. */
+    boolean isAlive() {
+        return thread.isAlive();
+    }
+
     void refuseToWaitForItself() {
         if (Thread.currentThread() == thread) {
             throw new IllegalStateException("a call that waits, on the thread seglift-completions, which must not wait: "
@@ -81,16 +98,31 @@ final class Completions implements Runnable {
         }
     }
 
-    /** Cancels what runs and waits at most so long until the thread has ended. */
+    /** Cancels what runs; false if something did not end in that time. It is called once. */
     boolean shutdown(long timeoutMillis) {
         long[] out = new long[1];
-        int code = Native.queueShutdown(queue, timeoutMillis, out);
-        Native.freeError(out[0]);
-        if (code != 0 || Thread.currentThread() == thread) {
-            return code == 0;
+        int code;
+        try {
+            long pointer = queue.enter();
+            try {
+                code = Native.queueShutdown(pointer, timeoutMillis, out);
+            } finally {
+                queue.leave();
+            }
+        } catch (ClosedException e) {
+            throw new AssertionError("closed before it was shut down", e);
         }
+        Native.freeError(out[0]);
+        if (code == 0) {
+            awaitEnd();
+        }
+        return code == 0;
+    }
+
+    /** The thread has nothing more to wait for. If it is this thread, it ends when it comes back to its loop. */
+    private void awaitEnd() {
         boolean interrupted = false;
-        while (thread.isAlive()) {
+        while (thread.isAlive() && thread != Thread.currentThread()) {
             try {
                 thread.join();
             } catch (InterruptedException e) {
@@ -100,24 +132,26 @@ final class Completions implements Runnable {
         if (interrupted) {
             Thread.currentThread().interrupt();
         }
-        return true;
     }
 
     @Override
     public void run() {
         ByteBuffer batch = ByteBuffer.allocateDirect(BATCH * STRIDE).order(ByteOrder.nativeOrder());
         int n;
-        while ((n = Native.queuePoll(queue, batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
+        while ((n = Native.queuePoll(queue.pointer(), batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
             for (int at = 0; at < n * STRIDE; at += STRIDE) {
                 complete(batch, at);
             }
             log.run();
         }
+        queue.close();
+        queue.leave();
+    }
+
+    private static void free(long queue) {
         long[] out = new long[1];
         Native.queueFree(queue, out);
         Native.freeError(out[0]);
-        log.run();
-        end.run();
     }
 
     private void complete(ByteBuffer batch, int at) {

@@ -20,17 +20,19 @@ public final class Engine implements AutoCloseable {
 
     private final Handle handle;
     private final Completions completions;
+    private final MetricsBean bean;
     private final Set<Seglift> drivers = ConcurrentHashMap.newKeySet();
 
     private Engine(long engine) throws SegliftException {
         handle = new Handle(engine, "the engine", Engine::free);
         try {
-            completions = Completions.start(engine, () -> {}, handle::leave);
+            completions = Completions.start(engine, new LogForwarder(() -> Native.logPoll(engine)), handle::leave);
         } catch (SegliftException | Error e) {
             handle.close();
             handle.leave();
             throw e;
         }
+        bean = MetricsBean.register(this::metrics);
     }
 
     /**
@@ -65,6 +67,7 @@ public final class Engine implements AutoCloseable {
         if (!handle.close()) {
             return;
         }
+        bean.close();
         drivers.forEach(Seglift::close);
         if (!completions.shutdown(CLOSE_MILLIS)) {
             LOG.warn("Operations still end {} ms after the engine was closed; their memory stays until they have",
@@ -75,30 +78,34 @@ public final class Engine implements AutoCloseable {
     /** Hands an operation to the library; a refusal is the future's failure. */
     <T> Operation<T> submit(Handle target, Object lent, Operation.Decoder<T> decoder, Submission submission) {
         Operation<T> operation = new Operation<>(this, lent, decoder);
-        long pointer;
         try {
-            pointer = target.enter();
-        } catch (ClosedException e) {
+            long pointer = target.enter();
+            try {
+                submit(operation, pointer, submission);
+            } finally {
+                target.leave();
+            }
+        } catch (SegliftException e) {
             operation.completeExceptionally(e);
-            return operation;
         }
-        long id = completions.register(operation);
+        return operation;
+    }
+
+    private void submit(Operation<?> operation, long target, Submission submission) throws SegliftException {
         long[] out = new long[2];
-        int code = Code.INTERNAL.number();
+        long queue = completions.enterQueue();
+        long id = completions.register(operation);
+        boolean accepted = false;
         try {
-            code = submission.submit(pointer, completions.queue, id, out);
+            Native.check(submission.submit(target, queue, id, out), out);
+            accepted = true;
+            operation.started(out[1]);
         } finally {
-            target.leave();
-            if (code != 0) {
+            completions.leaveQueue();
+            if (!accepted) {
                 completions.forget(id);
             }
         }
-        if (code == 0) {
-            operation.started(out[1]);
-        } else {
-            operation.completeExceptionally(ErrorReport.take(code, out[0]));
-        }
-        return operation;
     }
 
     /** One submit of the library. */

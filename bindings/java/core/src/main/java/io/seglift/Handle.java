@@ -54,7 +54,7 @@ final class Handle {
         return (users.get() & CLOSED) != 0;
     }
 
-    /** The pointer for the owner between {@link #close} and its {@link #leave}. */
+    /** The pointer for the owner, until it leaves. */
     long pointer() {
         return pointer;
     }

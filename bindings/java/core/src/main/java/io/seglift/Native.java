@@ -125,4 +125,80 @@ final class Native {
     static native ByteBuffer viewBytes(long bytes);
 
     static native void freeBytes(long bytes);
+
+    // records.c
+
+    static native int readRecords(
+            long driver, long queue, long id, byte[] ref, long first, long maxRecords, long maxBytes,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    /** The batch as one piece of memory, whose address is in {@code out[1]}; null if there is no memory. */
+    static native ByteBuffer takeRecords(long records, long[] out);
+
+    static native void freeMemory(long address);
+
+    // writer.c
+
+    static native int writerOpen(
+            long driver, long queue, long id, byte[] options,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    /** {@code out[1]}: how many bytes were taken, also with an error. */
+    static native int writerWrite(long writer, ByteBuffer from, int position, int length, long[] out);
+
+    /** Appends the records between two positions; {@code out[1]}: how many bytes of them were taken, also with an error. */
+    static native int writerAppend(long writer, ByteBuffer from, int position, int limit, long[] out);
+
+    static native int writerCommit(
+            long writer, long queue, long id, byte[] finish,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int writerAbort(
+            long writer, long queue, long id, long deadline, long stall, int flags, int priority, long[] out);
+
+    static native void writerFree(long writer);
+
+    // list.c
+
+    static native int listOpen(long driver, byte[] prefixAndAfter, long[] out);
+
+    static native int listNext(
+            long lister, long queue, long id, long max, long deadline, long stall, int flags, int priority, long[] out);
+
+    /** The n entries of the page that was loaded last. */
+    static native byte[] listPage(long lister, long n);
+
+    static native void listFree(long lister);
+
+    // verify.c
+
+    /** A token for {@link #verify}. Cannot fail but for want of memory, which ends the process. */
+    static native long cancelNew();
+
+    static native void cancelRequest(long token);
+
+    static native void cancelFree(long token);
+
+    /** Waits; the report, or null with an error. */
+    static native byte[] verify(
+            long driver, long token, byte[] ref, long deadline, long stall, int flags, int priority, long[] out);
+
+    // cleanup.c
+
+    static native int reap(
+            long driver, long queue, long id, long olderThanMillis, int reapFlags,
+            long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int sweepBegin(long driver, byte[] prefix, long graceMillis, boolean delete, long[] out);
+
+    static native int sweepFeed(
+            long sweep, long queue, long id, byte[] keys, long deadline, long stall, int flags, int priority, long[] out);
+
+    static native int sweepFinish(
+            long sweep, long queue, long id, long deadline, long stall, int flags, int priority, long[] out);
+
+    static native void sweepFree(long sweep);
+
+    /** @param verdicts how many verdicts Java knows, 0 included */
+    static native byte[] takeCleanup(long cleanup, int verdicts);
 }

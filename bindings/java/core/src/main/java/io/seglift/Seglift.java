@@ -4,7 +4,9 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * A driver: the connection of an engine to one store. Cheap; a host may open hundreds.
@@ -23,6 +25,8 @@ public final class Seglift implements AutoCloseable {
     private final boolean ownsEngine;
     private final String uri;
     private final Handle handle;
+    /** Those that are open: a queue cannot be freed as long as a writer signals to it. */
+    private final Set<SegmentWriter> writers = ConcurrentHashMap.newKeySet();
 
     private Seglift(Engine engine, boolean ownsEngine, String uri, long driver) {
         this.engine = engine;
@@ -146,11 +150,11 @@ public final class Seglift implements AutoCloseable {
             into.position(into.position() + n);
             return n;
         }
-        SegliftException failure = ErrorReport.take(-n, out[0]);
-        if (failure.code() != Code.WOULD_BLOCK) {
-            throw failure;
+        if (n == -Code.WOULD_BLOCK.number()) {
+            Native.freeError(out[0]);
+            return -1;
         }
-        return -1;
+        throw ErrorReport.take(-n, out[0]);
     }
 
     private Operation<Integer> startRead(SegmentRef ref, long offset, ByteBuffer into, Call call) {
@@ -174,7 +178,27 @@ public final class Seglift implements AutoCloseable {
      */
     public Bytes readBytes(SegmentRef ref, long offset, long length, Call call) throws SegliftException {
         mayWait();
-        return startReadBytes(ref, offset, length, call).await();
+        fitsBuffer(length);
+        Bytes cached = call.isSequential() ? null : readBytesCached(ref, offset, length, call);
+        return cached != null ? cached : startReadBytes(ref, offset, length, call).await();
+    }
+
+    /** From memory if it can, as {@link #readCached}; null if it would have to wait. */
+    private Bytes readBytesCached(SegmentRef ref, long offset, long length, Call call) throws SegliftException {
+        long[] out = new long[2];
+        long driver = handle.enter();
+        int code;
+        try {
+            code = Native.readBytesCached(driver, ref.packed, offset, length, call.flags | Call.CACHED_ONLY, out);
+        } finally {
+            handle.leave();
+        }
+        if (code == Code.WOULD_BLOCK.number()) {
+            Native.freeError(out[0]);
+            return null;
+        }
+        Native.check(code, out);
+        return new Bytes(out[1]);
     }
 
     private Operation<Bytes> startReadBytes(SegmentRef ref, long offset, long length, Call call) {
@@ -260,12 +284,138 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<List<DeleteResult>> startDelete(List<String> keys, Call call) {
         List<String> copy = List.copyOf(keys);
-        Packer packed = new Packer().number(copy.size());
-        copy.forEach(key -> packed.text(key, "key"));
-        byte[] bytes = packed.toBytes();
+        byte[] packed = packKeys(copy);
         return engine.submit(handle, null, (count, results) -> DeleteResult.take(copy, results),
-                (driver, queue, id, out) -> Native.delete(driver, queue, id, bytes,
+                (driver, queue, id, out) -> Native.delete(driver, queue, id, packed,
                         call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    static byte[] packKeys(List<String> keys) {
+        Packer packed = new Packer().number(keys.size());
+        keys.forEach(key -> packed.text(key, "key"));
+        return packed.toBytes();
+    }
+
+    /** Reads records; see {@link #readRecords}. */
+    public CompletableFuture<Records> readRecordsAsync(
+            SegmentRef ref, long firstId, long maxRecords, long maxBytes, Call call) {
+        return startReadRecords(ref, firstId, maxRecords, maxBytes, call);
+    }
+
+    /**
+     * Reads records of a segment that was written as records: from the first one whose id is {@code firstId} or higher, at
+     * least one if there is any. Close the result.
+     *
+     * @param firstId unsigned
+     * @param maxRecords the most records; 0 = no limit
+     * @param maxBytes the most bytes of payload, unless the first record alone is longer; 0 = what one fetch brings
+     */
+    public Records readRecords(SegmentRef ref, long firstId, long maxRecords, long maxBytes, Call call)
+            throws SegliftException {
+        mayWait();
+        return startReadRecords(ref, firstId, maxRecords, maxBytes, call).await();
+    }
+
+    private Operation<Records> startReadRecords(
+            SegmentRef ref, long firstId, long maxRecords, long maxBytes, Call call) {
+        if (maxRecords < 0 || maxBytes < 0) {
+            throw new IllegalArgumentException("at most " + maxRecords + " records of " + maxBytes + " bytes");
+        }
+        return engine.submit(handle, null, (count, records) -> Records.take(records), (driver, queue, id, out) ->
+                Native.readRecords(driver, queue, id, ref.packed, firstId, maxRecords, maxBytes,
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /**
+     * Opens a writer and reserves its memory, whose size does not depend on the segment's. Close it always.
+     *
+     * @param call its deadline is for the whole life of the writer
+     * @throws BusyException when {@code memory.budget} is taken
+     */
+    public SegmentWriter openWriter(WriterOptions options, Call call) throws SegliftException {
+        SegmentWriter writer = SegmentWriter.open(this, options, call);
+        writers.add(writer);
+        if (handle.isClosed()) {
+            writer.close();
+        }
+        return writer;
+    }
+
+    /**
+     * Begins a walk over the keys of the store. Nothing is read yet. Close it always.
+     *
+     * @param prefix only keys that begin so; empty = all
+     * @param after only keys that are higher in byte order; empty = all
+     */
+    public Lister list(String prefix, String after) throws SegliftException {
+        byte[] packed = new Packer().text(prefix, "prefix").text(after, "key to begin after").toBytes();
+        return new Lister(engine, open((driver, out) -> Native.listOpen(driver, packed, out)));
+    }
+
+    /** Checks a whole object; see {@link #verify}. */
+    public CompletableFuture<VerifyReport> verifyAsync(SegmentRef ref, Call call) {
+        return Verification.start(handle, ref, call);
+    }
+
+    /**
+     * Reads the whole object past the caches, checks every checksum of it, and says where it is damaged. Damage is no
+     * exception, as long as the object can be found and is one of seglift's.
+     */
+    public VerifyReport verify(SegmentRef ref, Call call) throws SegliftException {
+        mayWait();
+        return Verification.start(handle, ref, call).await();
+    }
+
+    /** Aborts abandoned uploads; see {@link #reap}. */
+    public CompletableFuture<Cleanup> reapAsync(ReapOptions options, Call call) {
+        return startReap(options, call);
+    }
+
+    /**
+     * Aborts uploads of this owner that were begun and never ended, because their process was killed.
+     *
+     * @return also when some could not be aborted: count {@link Verdict#FAILED}
+     */
+    public Cleanup reap(ReapOptions options, Call call) throws SegliftException {
+        mayWait();
+        return startReap(options, call).await();
+    }
+
+    private Operation<Cleanup> startReap(ReapOptions options, Call call) {
+        return engine.submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup), (driver, queue, id, out) ->
+                Native.reap(driver, queue, id, options.olderThan().toMillis(), options.flags(),
+                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+    }
+
+    /** Begins a sweep, which deletes objects that nobody refers to. Nothing is read or deleted yet. Close it always. */
+    public Sweep sweep(SweepOptions options) throws SegliftException {
+        byte[] prefix = new Packer().text(options.prefix(), "prefix").toBytes();
+        return new Sweep(engine, open((driver, out) ->
+                Native.sweepBegin(driver, prefix, options.grace().toMillis(), options.delete(), out)));
+    }
+
+    private interface Opening {
+        int open(long driver, long[] out);
+    }
+
+    /** The handle of something that is opened on this driver. */
+    private long open(Opening opening) throws SegliftException {
+        long[] out = new long[2];
+        long driver = handle.enter();
+        try {
+            Native.check(opening.open(driver, out), out);
+            return out[1];
+        } finally {
+            handle.leave();
+        }
+    }
+
+    Handle handle() {
+        return handle;
+    }
+
+    void closed(SegmentWriter writer) {
+        writers.remove(writer);
     }
 
     /**
@@ -280,6 +430,7 @@ public final class Seglift implements AutoCloseable {
         long[] out = new long[1];
         Native.driverClose(handle.pointer(), Engine.CLOSE_MILLIS, out);
         Native.freeError(out[0]);
+        writers.forEach(SegmentWriter::close);
         handle.leave();
         engine.closed(this);
         if (ownsEngine) {

@@ -6,6 +6,7 @@ import io.seglift.Code;
 import io.seglift.NotFoundException;
 import io.seglift.SegliftException;
 import java.io.IOException;
+import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
 import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
 
@@ -35,26 +36,29 @@ final class Failures {
         this.log = log;
     }
 
-    /** The exception for a failure of {@code action}, such as "copying", of {@code segment}, such as its id. */
-    RemoteStorageException of(String action, Object segment, Throwable failure) {
+    /** The exception for a failure of {@code action}, such as "copying", of a segment. */
+    RemoteStorageException of(String action, RemoteLogSegmentMetadata segment, Throwable failure) {
         try {
-            return translate(action, segment, failure);
+            String key = segment == null ? "null" : SegmentKeys.of(segment.remoteLogSegmentId());
+            return translate(action, key, failure);
         } catch (Throwable e) {
             return OUT_OF_MEMORY;
         }
     }
 
-    /** As {@link #of}, for a stream that was handed out. */
-    IOException ofStream(Object segment, Throwable failure) {
-        RemoteStorageException translated = of("reading", segment, failure);
-        return new IOException(translated.getMessage(), translated.getCause());
+    /** The exception for a failed read of a stream that was handed out. */
+    IOException ofStream(String key, Throwable failure) {
+        RemoteStorageException translated = translate("reading", key, failure);
+        IOException reading = new IOException(translated.getMessage(), translated.getCause());
+        reading.setStackTrace(translated.getStackTrace());
+        return reading;
     }
 
-    private RemoteStorageException translate(String action, Object segment, Throwable failure) {
+    private RemoteStorageException translate(String action, String key, Throwable failure) {
         if (failure instanceof RemoteStorageException known) {
             return known;
         }
-        String what = action + " segment " + segment + " failed: " + describe(failure);
+        String what = action + " segment " + key + " failed: " + describe(failure);
         if (failure instanceof NotFoundException) {
             return new RemoteResourceNotFoundException(what, failure);
         }

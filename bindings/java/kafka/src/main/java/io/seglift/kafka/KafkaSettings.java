@@ -64,6 +64,12 @@ record KafkaSettings(String store, Map<String, String> library, Duration deleteT
         return new KafkaSettings(store, Map.copyOf(library), deleteTimeout);
     }
 
+    /** Without the settings of the library, since secrets are among them. */
+    @Override
+    public String toString() {
+        return "KafkaSettings[store=" + store + ", deleteTimeout=" + deleteTimeout + "]";
+    }
+
     private static Duration time(String name, String text) {
         try {
             Duration time = Times.parse(text);

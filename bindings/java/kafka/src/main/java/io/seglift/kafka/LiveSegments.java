@@ -35,7 +35,13 @@ final class LiveSegments {
     private final Map<Uuid, Seen> segments = new HashMap<>();
     private final Set<TopicIdPartition> deletedPartitions = new HashSet<>();
 
-    private record Seen(RemoteLogSegmentId id, RemoteLogSegmentState state, long sinceMillis) {}
+    private record Seen(RemoteLogSegmentId id, RemoteLogSegmentState state, long sinceMillis) {
+        /** Further on, or the same once more: a broker that tries a removal again says so again. */
+        boolean isAfter(Seen other) {
+            int order = state.compareTo(other.state);
+            return order > 0 || order == 0 && sinceMillis > other.sinceMillis;
+        }
+    }
 
     /**
      * Takes note of a record.
@@ -57,11 +63,8 @@ final class LiveSegments {
     }
 
     private void accept(Seen seen) {
-        Seen known = segments.get(seen.id.id());
-        if (known == null || known.state.compareTo(seen.state) < 0) {
-            boolean deleted = seen.state == RemoteLogSegmentState.DELETE_SEGMENT_FINISHED;
-            segments.put(seen.id.id(), deleted ? DELETED : seen);
-        }
+        Seen latest = seen.state == RemoteLogSegmentState.DELETE_SEGMENT_FINISHED ? DELETED : seen;
+        segments.merge(seen.id.id(), latest, (known, next) -> next.isAfter(known) ? next : known);
     }
 
     /**

@@ -7,9 +7,7 @@ import io.seglift.Receipt;
 import io.seglift.Seglift;
 import io.seglift.SegliftException;
 import io.seglift.SegmentRef;
-import java.io.IOException;
 import java.io.InputStream;
-import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -41,10 +39,6 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private static final int FETCH_BUFFER_SIZE = 1 << 20;
     /** More than the reader threads of most brokers, which have 10 by default; only as many exist as were in use at once. */
     private static final int FETCH_BUFFERS_KEPT = 64;
-
-    private static final Call COPY = Call.DEFAULT;
-    private static final Call FETCH = Call.DEFAULT.sequential();
-    private static final Call FETCH_INDEX = Call.DEFAULT;
 
     private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
     private volatile Failures failures = new Failures(new FailureLog("not configured", System::nanoTime));
@@ -85,11 +79,11 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     public Optional<CustomMetadata> copyLogSegmentData(RemoteLogSegmentMetadata metadata, LogSegmentData data)
             throws RemoteStorageException {
         return guarded("copying", metadata, store -> {
-            Receipt receipt = store.offload(SegmentCopy.of(metadata, data), COPY);
+            Receipt receipt = store.offload(SegmentCopy.of(metadata, data), Call.DEFAULT);
             byte[] token = receipt.token();
             if (token.length > CUSTOM_METADATA_MAX) {
-                throw new IOException("the receipt's token has " + token.length + " bytes, and Kafka keeps at most "
-                        + CUSTOM_METADATA_MAX);
+                throw new RemoteStorageException("the receipt's token has " + token.length
+                        + " bytes, and Kafka keeps at most " + CUSTOM_METADATA_MAX);
             }
             return Optional.of(new CustomMetadata(token));
         });
@@ -113,21 +107,12 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
         return guarded("fetching", metadata, store -> {
             int size = metadata.segmentSizeInBytes();
             if (startPosition < 0 || startPosition > size || endPosition < startPosition) {
-                throw new IOException("there is no range from " + startPosition + " to " + endPosition + " in its " + size
-                        + " bytes");
+                throw new RemoteStorageException("there is no range from " + startPosition + " to " + endPosition
+                        + " in the " + size + " bytes of segment " + SegmentKeys.of(metadata.remoteLogSegmentId()));
             }
-            SegmentRef ref = ref(metadata);
-            SegmentInputStream.Source source = (offset, into) -> read(store, ref, offset, into);
-            return new SegmentInputStream(source, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
+            StoredSegment segment = new StoredSegment(store, StoredSegment.ref(metadata), failures);
+            return new SegmentInputStream(segment, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
         });
-    }
-
-    private int read(Seglift store, SegmentRef ref, long offset, ByteBuffer into) throws IOException {
-        try {
-            return store.read(ref, offset, into, FETCH);
-        } catch (Throwable e) {
-            throw failures.ofStream(ref.key(), e);
-        }
     }
 
     /** {@inheritDoc} */
@@ -135,10 +120,11 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType) throws RemoteStorageException {
         return guarded("fetching the " + indexType + " index of", metadata, store -> {
             try {
-                return new BytesInputStream(store.readAttachment(ref(metadata), IndexNames.of(indexType), FETCH_INDEX));
+                SegmentRef ref = StoredSegment.ref(metadata);
+                return new BytesInputStream(store.readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT));
             } catch (OutOfRangeException e) {
                 throw new RemoteResourceNotFoundException(
-                        "segment " + metadata.remoteLogSegmentId() + " has no " + indexType + " index", e);
+                        "segment " + SegmentKeys.of(metadata.remoteLogSegmentId()) + " has no " + indexType + " index", e);
             }
         });
     }
@@ -167,11 +153,6 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
         }
     }
 
-    private static SegmentRef ref(RemoteLogSegmentMetadata metadata) {
-        byte[] token = metadata.customMetadata().map(CustomMetadata::value).orElse(null);
-        return new SegmentRef(SegmentKeys.of(metadata.remoteLogSegmentId()), token);
-    }
-
     @FunctionalInterface
     private interface Operation<T> {
         T on(Seglift store) throws Exception;
@@ -187,7 +168,7 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
             }
             return operation.on(open);
         } catch (Throwable e) {
-            throw failures.of(action, metadata == null ? null : metadata.remoteLogSegmentId(), e);
+            throw failures.of(action, metadata, e);
         }
     }
 }

@@ -19,8 +19,7 @@ import java.util.concurrent.locks.ReentrantLock;
  * not wait: the read gives the buffer back when it ends.
  */
 final class SegmentInputStream extends InputStream {
-    /** Reads bytes of one segment. */
-    @FunctionalInterface
+    /** Where the bytes of one segment come from. */
     interface Source {
         /**
          * Reads from {@code offset} of the segment until the buffer is full or the segment ends.
@@ -28,6 +27,9 @@ final class SegmentInputStream extends InputStream {
          * @return how many bytes it read; 0 only at the end
          */
         int read(long offset, ByteBuffer into) throws IOException;
+
+        /** What a reader of the stream is told of a failure of {@link #read}. */
+        IOException failure(Throwable failure);
     }
 
     /** Four batches of the size that producers send by default, or one block of the store. */
@@ -57,7 +59,11 @@ final class SegmentInputStream extends InputStream {
         this.fetched = lease.buffer().clear().limit(0);
     }
 
-    /** Fetches the first bytes, so that a segment which cannot be read is known when it is opened. */
+    /**
+     * Fetches the first bytes, so that a segment which cannot be read is known when it is opened.
+     *
+     * @throws IOException the source's own
+     */
     SegmentInputStream open() throws IOException {
         try {
             fetch(FIRST_FETCH);
@@ -135,7 +141,11 @@ final class SegmentInputStream extends InputStream {
     /** Whether there is a byte to read, fetched now if need be with {@code wanted} in mind. */
     private boolean available(int wanted) throws IOException {
         if (!fetched.hasRemaining() && offset < end) {
-            fetch(wanted);
+            try {
+                fetch(wanted);
+            } catch (Throwable e) {
+                throw source.failure(e);
+            }
         }
         return fetched.hasRemaining();
     }

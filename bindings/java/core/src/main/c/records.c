@@ -1,0 +1,77 @@
+/* Batches of records, copied into one piece of memory that Java walks over without a call for each.
+ *
+ * In front stand three numbers: how many records, the id to read on with, whether the segment has no more. Then, for each,
+ * id, time, length and payload as io.seglift.RecordLayout says, with a gap up to the next multiple of eight.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "shim.h"
+
+NATIVE(jint, readRecords)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong first,
+                          jlong max_records, jlong max_bytes, CALL_PARAMETERS, jlongArray out)
+{
+    struct packed in;
+    seglift_ref ref;
+    seglift_call call = CALL;
+    seglift_op op = 0;
+    seglift_error *error = NULL;
+    seglift_code code;
+    (void)self;
+    if (!unpack_begin(env, packed, &in)) {
+        return leave_out_of_memory(env, out);
+    }
+    ref = unpack_ref(&in);
+    code = seglift->read_records_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)first, (uint64_t)max_records,
+                                        (uint64_t)max_bytes, &call, HANDLE(seglift_queue, queue), HANDLE(void, id), &op,
+                                        &error);
+    unpack_end(&in);
+    return leave(env, out, code, error, (jlong)op);
+}
+
+/* A batch can be walked over once, so what it needs is found out while it is copied. */
+static char *copy_records(seglift_records *records, size_t *length)
+{
+    struct pack memory = {0};
+    seglift_record record = seglift_record_init();
+    pack_number(&memory, (int64_t)seglift->records_count(records));
+    pack_number(&memory, (int64_t)seglift->records_next_id(records));
+    pack_number(&memory, seglift->records_at_end(records));
+    while (seglift->records_next(records, &record, NULL) == SEGLIFT_OK) {
+        pack_number(&memory, (int64_t)record.id);
+        pack_number(&memory, record.time_us);
+        pack_blob(&memory, record.data, record.len);
+        pack_gap(&memory);
+    }
+    *length = memory.length;
+    if (memory.failed || memory.length > INT32_MAX) {
+        free(memory.bytes);
+        return NULL;
+    }
+    return memory.bytes;
+}
+
+NATIVE(jobject, takeRecords)(JNIEnv *env, jclass self, jlong handle, jlongArray out)
+{
+    size_t length;
+    char *memory = copy_records(HANDLE(seglift_records, handle), &length);
+    jobject view;
+    (void)self;
+    seglift->records_free(HANDLE(seglift_records, handle));
+    if (memory == NULL) {
+        return NULL;
+    }
+    leave(env, out, SEGLIFT_OK, NULL, NUMBER(memory));
+    view = (*env)->NewDirectByteBuffer(env, memory, (jlong)length);
+    if (view == NULL) {
+        free(memory);
+    }
+    return view;
+}
+
+NATIVE(void, freeMemory)(JNIEnv *env, jclass self, jlong address)
+{
+    (void)env;
+    (void)self;
+    free(HANDLE(void, address));
+}

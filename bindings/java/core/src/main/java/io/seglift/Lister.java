@@ -1,0 +1,69 @@
+package io.seglift;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** A walk over the keys of a store in byte order, page by page. Threads: one at a time. Close it always. */
+public final class Lister implements AutoCloseable {
+    private static final int END = Code.END.number();
+
+    private final Engine engine;
+    private final Handle handle;
+
+    Lister(Engine engine, long lister) {
+        this.engine = engine;
+        handle = new Handle(lister, "the listing", Native::listFree);
+    }
+
+    /**
+     * The next page.
+     *
+     * @param max the most entries that it may have; 0 = 1,000
+     * @return empty only at the end. After an exception the same page is loaded again.
+     * @throws BusyException if another thread loads a page
+     */
+    public List<ObjectEntry> next(int max, Call call) throws SegliftException {
+        if (max < 0) {
+            throw new IllegalArgumentException("a page of " + max + " entries");
+        }
+        engine.completions().refuseToWaitForItself();
+        try {
+            List<ObjectEntry> page;
+            do {
+                page = load(max, call);
+            } while (page.isEmpty());
+            return page;
+        } catch (SegliftException e) {
+            if (e.code().number() == END) {
+                return List.of();
+            }
+            throw e;
+        }
+    }
+
+    private List<ObjectEntry> load(int max, Call call) throws SegliftException {
+        long n = engine.submit(handle, null, (count, none) -> count, (lister, queue, id, out) ->
+                        Native.listNext(lister, queue, id, max,
+                                call.deadlineMillis, call.stallMillis, call.flags, call.priority, out))
+                .await();
+        List<ObjectEntry> page = new ArrayList<>((int) n);
+        long lister = handle.enter();
+        try {
+            Unpacker in = new Unpacker(Native.listPage(lister, n));
+            while (in.hasMore()) {
+                page.add(new ObjectEntry(in.text(), in.number(), SegmentInfo.micros(in.number())));
+            }
+        } finally {
+            handle.leave();
+        }
+        return page;
+    }
+
+    /** Ends the walk. Closing twice is fine. */
+    @Override
+    public void close() {
+        if (handle.close()) {
+            handle.leave();
+        }
+    }
+}

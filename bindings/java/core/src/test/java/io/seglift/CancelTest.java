@@ -1,0 +1,155 @@
+package io.seglift;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.ByteBuffer;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+/** Cancels and interrupts stop what hangs, and nobody writes into a buffer afterwards. */
+class CancelTest {
+    private static final String READS_HANG = "fault+memory:?get=*:stall";
+    private static final String WRITES_HANG = "fault+memory:?put=*:stall&part=*:stall&begin=*:stall";
+
+    private static SegmentRef offload(Seglift seglift) throws SegliftException {
+        Segment segment = Segment.of("t/0", Samples.direct(Samples.bytes(100_000, 1))).build();
+        return new SegmentRef("t/0", seglift.offload(segment, Call.DEFAULT).token());
+    }
+
+    /** Runs a call that hangs, interrupts it, and gives back what it threw. */
+    private static Throwable interrupted(Executable call) throws Exception {
+        CompletableFuture<Throwable> end = new CompletableFuture<>();
+        Thread thread = new Thread(() -> {
+            Throwable thrown = assertThrows(Throwable.class, call);
+            end.complete(Thread.currentThread().isInterrupted() ? thrown : new AssertionError("no flag", thrown));
+        });
+        thread.start();
+        Waiting.until(() -> thread.getState() == Thread.State.WAITING);
+        thread.interrupt();
+        return end.get(Waiting.PATIENCE.toSeconds(), TimeUnit.SECONDS);
+    }
+
+    @Test
+    void anInterruptCancelsAReadAndKeepsTheFlag() throws Exception {
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
+            SegmentRef ref = offload(seglift);
+            ByteBuffer into = ByteBuffer.allocateDirect(5000);
+            assertInstanceOf(CancelledException.class, interrupted(() -> seglift.read(ref, 0, into, Call.DEFAULT)));
+            assertEquals(0, into.position());
+            assertInstanceOf(CancelledException.class, interrupted(() -> seglift.stat(SegmentRef.of("t/0"), Call.DEFAULT)));
+            assertInstanceOf(CancelledException.class,
+                    interrupted(() -> seglift.verify(SegmentRef.of("t/0"), Call.DEFAULT)));
+            Waiting.until(() -> seglift.engine().completions().pending() == 0);
+        }
+    }
+
+    @Test
+    void anInterruptCancelsAnOffload() throws Exception {
+        try (Seglift seglift = Seglift.open(WRITES_HANG, Map.of())) {
+            Segment segment = Segment.of("t/hangs", Samples.direct(Samples.bytes(100_000, 2))).build();
+            assertInstanceOf(CancelledException.class, interrupted(() -> seglift.offload(segment, Call.DEFAULT)));
+            assertThrows(NotFoundException.class, () -> seglift.stat(SegmentRef.of("t/hangs"), Call.DEFAULT));
+        }
+    }
+
+    @Test
+    void anInterruptThatCameBeforeCancelsToo() throws Exception {
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
+            SegmentRef ref = offload(seglift);
+            Thread.currentThread().interrupt();
+            assertThrows(CancelledException.class, () -> seglift.stat(SegmentRef.of("t/0"), Call.DEFAULT));
+            assertTrue(Thread.interrupted());
+            assertThrows(CancelledException.class, () -> {
+                Thread.currentThread().interrupt();
+                seglift.readBytes(ref, 0, 10, Call.DEFAULT);
+            });
+            assertTrue(Thread.interrupted());
+        }
+    }
+
+    @Test
+    void aCancelledFutureEndsWhenTheLibraryHasLetGo() throws Exception {
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
+            SegmentRef ref = offload(seglift);
+            CompletableFuture<Integer> read =
+                    seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(5000), Call.DEFAULT);
+            CompletableFuture<VerifyReport> verify = seglift.verifyAsync(ref, Call.DEFAULT);
+            assertFalse(read.isDone());
+            assertFalse(read.cancel(true));
+            assertFalse(verify.cancel(true));
+            ExecutionException failure =
+                    assertThrows(ExecutionException.class, () -> read.get(30, TimeUnit.SECONDS));
+            assertInstanceOf(CancelledException.class, failure.getCause());
+            failure = assertThrows(ExecutionException.class, () -> verify.get(30, TimeUnit.SECONDS));
+            assertInstanceOf(CancelledException.class, failure.getCause());
+            assertFalse(read.isCancelled());
+            assertFalse(read.cancel(true), "again, when it is over");
+        }
+    }
+
+    @Test
+    void closingEndsWhatHangs() throws Exception {
+        Seglift seglift = Seglift.open(READS_HANG, Map.of());
+        SegmentRef ref = offload(seglift);
+        CompletableFuture<Integer> read = seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(5000), Call.DEFAULT);
+        CompletableFuture<VerifyReport> verify = seglift.verifyAsync(ref, Call.DEFAULT);
+        seglift.close();
+        for (CompletableFuture<?> hanging : new CompletableFuture<?>[] {read, verify}) {
+            CompletionException failure = assertThrows(CompletionException.class, hanging::join);
+            assertInstanceOf(SegliftException.class, failure.getCause());
+        }
+        assertEquals(0, seglift.engine().completions().pending());
+    }
+
+    @Test
+    void bytesThatNobodyWantsAnyMoreAreFreed() throws Exception {
+        try (Seglift seglift = Seglift.open("fault+memory:?get=*:delay-50ms", Map.of())) {
+            SegmentRef ref = offload(seglift);
+            CompletableFuture<Bytes> read = seglift.readBytesAsync(ref, 0, 50_000, Call.DEFAULT);
+            assertTrue(read.complete(null), "as orTimeout does");
+            Waiting.until(() -> seglift.engine().completions().pending() == 0);
+            Waiting.until(() -> lentBytes(seglift) == 0);
+        }
+    }
+
+    private static long lentBytes(Seglift seglift) {
+        try {
+            String line = seglift.engine().metrics().lines().filter(text -> text.startsWith("seglift_lent_bytes"))
+                    .findFirst().orElseThrow();
+            return (long) Double.parseDouble(line.substring(line.lastIndexOf(' ')));
+        } catch (SegliftException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    @Test
+    void waitingOnTheThreadThatEndsTheWaitIsAnErrorAndNotForEver() throws Exception {
+        try (Seglift seglift = Seglift.open("memory:", Map.of())) {
+            SegmentRef ref = offload(seglift);
+            CompletableFuture<SegmentInfo> chained = seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(10), Call.DEFAULT)
+                    .thenApply(n -> {
+                        try {
+                            return seglift.stat(ref, Call.DEFAULT);
+                        } catch (SegliftException e) {
+                            throw new AssertionError(e);
+                        }
+                    });
+            try {
+                chained.get(30, TimeUnit.SECONDS);
+            } catch (ExecutionException e) {
+                // It may also have run on this thread, when the read was over before thenApply.
+                assertInstanceOf(IllegalStateException.class, e.getCause());
+                assertTrue(e.getCause().getMessage().contains("thenApplyAsync"));
+            }
+        }
+    }
+}
