@@ -1,0 +1,50 @@
+package io.seglift;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.TreeMap;
+import org.junit.jupiter.api.Test;
+
+class LeakTest {
+    private static final boolean FULL = "full".equals(System.getenv("SCALE"));
+    private static final int OPERATIONS = FULL ? 2_000_000 : 100_000;
+    /** Until here the JIT's code, the cache of blocks and the allocator's arenas grow by 20 MiB. */
+    private static final int WARM_UP = 50_000;
+    /** What those may still grow by. A leak of 130 bytes in each operation is more; of 7, where there are two million. */
+    private static final long GROWTH_KIB = 12 << 10;
+
+    @Test
+    void aHundredThousandOperationsOfWhichManyAreCancelledLeaveNothingBehind() throws Exception {
+        Process storm = new ProcessBuilder(
+                ProcessHandle.current().info().command().orElseThrow(),
+                "-Xcheck:jni", "-Xms128m", "-Xmx128m", "-XX:+AlwaysPreTouch",
+                "-Dseglift.library=" + System.getProperty("seglift.library"),
+                "-Dseglift.jni=" + System.getProperty("seglift.jni"),
+                "-cp", System.getProperty("java.class.path"), Storm.class.getName(), "" + WARM_UP, "" + OPERATIONS)
+                .redirectErrorStream(true).start();
+        String said = new String(storm.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        System.out.print(said);
+        assertEquals(0, storm.waitFor(), said);
+        assertFalse(said.contains("in native method"), said);
+
+        Map<String, Long> counted = new TreeMap<>();
+        said.lines().filter(line -> line.matches("[^ =]+=-?\\d+")).forEach(line -> {
+            int equals = line.lastIndexOf('=');
+            counted.put(line.substring(0, equals), Long.valueOf(line.substring(equals + 1)));
+        });
+        assertEquals(WARM_UP + OPERATIONS, counted.get("begun"), said);
+        assertEquals(counted.get("begun"), counted.get("ended"), "each operation ends once");
+        assertTrue(counted.get("cancelled") > OPERATIONS / 100, said);
+        assertEquals(0, counted.get("pending"), said);
+        assertEquals(counted.get("files.before"), counted.get("files.after"), said);
+        assertEquals(counted.get("threads.before"), counted.get("threads.after"), said);
+        counted.forEach((name, value) -> assertTrue(!name.startsWith("seglift_") || value == 0, name + " is " + value));
+        assertTrue(counted.containsKey("seglift_lent_bytes[]"), said);
+        long growth = counted.get("resident.after") - counted.get("resident.before");
+        assertTrue(growth < GROWTH_KIB, "the process grew by " + growth + " KiB: " + said);
+    }
+}
