@@ -31,8 +31,8 @@ import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * A producer, a consumer, and a look twice a second at where the messages are. The consumer begins when the first segments
- * are in the store and nowhere else, so that what it reads first comes from there.
+ * A producer, a consumer, and a look twice a second at where the messages are. The consumer begins when the first
+ * segments are in the store and nowhere else, so that what it reads first comes from there.
  *
  * <p>Run from its source by run.sh, with the jars of a Kafka broker and of seglift.
  */
@@ -47,6 +47,7 @@ final class WatchTiering {
             "local.retention.bytes", "1",
             "file.delete.delay.ms", "500");
     private static final int MESSAGE = 1 << 10;
+    private static final String ROW = "  %-10s %18s %14s %18s %16s";
     private static final double MIB = 1 << 20;
     private static final String PLUGIN_PREFIX = "rsm.config.";
     private static final long PAUSE_MILLIS = 500;
@@ -100,12 +101,14 @@ final class WatchTiering {
 
     private void run(Seglift store, Admin admin, boolean redraw) throws Exception {
         System.out.println("Waiting for the broker");
-        admin.createTopics(List.of(new NewTopic(TOPIC, PARTITIONS.size(), (short) 1).configs(TOPIC_CONFIG))).all().get();
+        NewTopic topic = new NewTopic(TOPIC, PARTITIONS.size(), (short) 1).configs(TOPIC_CONFIG);
+        admin.createTopics(List.of(topic)).all().get();
         long start = System.nanoTime();
         start("producer", this::produce);
         boolean consuming = false;
         int drawn = 0;
-        while (failure.get() == null && consumed.get() < messages) {
+        for (boolean over = false; !over && failure.get() == null; ) {
+            over = consumed.get() == messages;
             State state = State.of(store, admin);
             firstOnDisk = state.firstOnDisk;
             if (!consuming && PARTITIONS.stream().allMatch(partition -> firstOnDisk.get(partition) > 0)) {
@@ -117,7 +120,9 @@ final class WatchTiering {
             System.out.print(redraw && drawn > 0 ? "\033[" + drawn + "A" : "\n");
             lines.forEach(line -> System.out.println(redraw ? line + "\033[K" : line));
             drawn = lines.size();
-            Thread.sleep(redraw ? PAUSE_MILLIS : LINES_PAUSE_MILLIS);
+            if (!over) {
+                Thread.sleep(redraw ? PAUSE_MILLIS : LINES_PAUSE_MILLIS);
+            }
         }
         if (failure.get() != null) {
             throw failure.get();
@@ -125,7 +130,7 @@ final class WatchTiering {
         if (consumedSum.get() != producedSum.get()) {
             throw new AssertionError("what was consumed is not what was produced");
         }
-        System.out.printf(Locale.ROOT, "%nAll %d messages came back as they were sent; %d of them (%d %%) from the store.%n",
+        System.out.printf("%nAll %d messages came back as they were sent; %d of them (%d %%) from the store.%n",
                 consumed.get(), fromStore.get(), 100 * fromStore.get() / consumed.get());
     }
 
@@ -159,13 +164,14 @@ final class WatchTiering {
 
     private List<String> lines(State state, long seconds) {
         List<String> lines = new ArrayList<>();
-        lines.add(String.format(Locale.ROOT, "%3d s   produced %.1f MiB   in the store %d objects, %.1f MiB   consumed %.1f MiB",
+        lines.add(String.format(Locale.ROOT,
+                "%3d s   produced %.1f MiB   in the store %d objects, %.1f MiB   consumed %.1f MiB",
                 seconds, mib(produced), state.objects, state.objectBytes / MIB, mib(consumed)));
-        lines.add(String.format("  %-10s %22s %18s %16s %18s", "partition", "only in the store", "stored up to", "on disk", "consumer"));
+        lines.add(String.format(ROW, "partition", "only in the store", "stored up to", "on disk", "consumer"));
         for (TopicPartition partition : PARTITIONS) {
             long first = state.firstOnDisk.get(partition);
             long position = positions.get(partition).get();
-            lines.add(String.format("  %-10s %22s %18s %16s %18s", partition,
+            lines.add(String.format(ROW, partition,
                     first == 0 ? "-" : "0 .. " + (first - 1),
                     state.lastInStore.get(partition) < 0 ? "-" : state.lastInStore.get(partition),
                     first + " .. " + (state.next.get(partition) - 1),
@@ -201,9 +207,9 @@ final class WatchTiering {
             for (long number = 0; number < messages; number++) {
                 byte[] value = message(number);
                 TopicPartition partition = PARTITIONS.get((int) (number % PARTITIONS.size()));
-                producer.send(new ProducerRecord<>(TOPIC, partition.partition(), null, value), (metadata, exception) -> {
-                    if (exception != null) {
-                        failure.compareAndSet(null, exception);
+                producer.send(new ProducerRecord<>(TOPIC, partition.partition(), null, value), (metadata, refusal) -> {
+                    if (refusal != null) {
+                        failure.compareAndSet(null, refusal);
                     } else {
                         produced.incrementAndGet();
                     }
@@ -241,8 +247,8 @@ final class WatchTiering {
         StringBuilder text = new StringBuilder(MESSAGE + 100);
         for (long line = 0, seed = number + 1; text.length() < MESSAGE; line++) {
             seed = seed * 6_364_136_223_846_793_005L + 1_442_695_040_888_963_407L;
-            text.append("{\"order\":").append(number).append(",\"item\":").append(line).append(",\"state\":\"paid\",\"trace\":\"")
-                    .append(Long.toHexString(seed)).append("\"}\n");
+            text.append("{\"order\":").append(number).append(",\"item\":").append(line)
+                    .append(",\"state\":\"paid\",\"trace\":\"").append(Long.toHexString(seed)).append("\"}\n");
         }
         return text.substring(0, MESSAGE).getBytes(StandardCharsets.US_ASCII);
     }

@@ -21,7 +21,10 @@ while [ $# -gt 0 ]; do
     esac
     shift 2
 done
-case $store in file | minio | versitygw) ;; *) fail "there is no store '$store'; there are file, minio and versitygw" ;; esac
+case $store in
+file | minio | versitygw) ;;
+*) fail "there is no store '$store'; there are file, minio and versitygw" ;;
+esac
 
 # The plugin as it is installed, and the jars of a Kafka 4.2 where Maven keeps them.
 jars=$(cd "${SEGLIFT_KAFKA_JARS:-target/java/kafka}" && pwd) || fail "the plugin is not built: make example-kafka"
@@ -84,8 +87,9 @@ controller.quorum.voters=1@127.0.0.1:${ports#* }
 END
 # The store ends with its input: no other process may hold that open.
 kafka_java() { java -Xmx512m -cp "$kafka" -Dlog4j2.level=INFO "$@" 3>&- 4<&-; }
-kafka_java kafka.tools.StorageTool format -t "$(kafka_java kafka.tools.StorageTool random-uuid 2>/dev/null)" \
-    -c "$run/server.properties" >"$run/format.log" 2>&1 || fail "the broker's folder could not be formatted: $run/format.log"
+cluster=$(kafka_java kafka.tools.StorageTool random-uuid 2>"$run/format.log")
+kafka_java kafka.tools.StorageTool format -t "$cluster" -c "$run/server.properties" >>"$run/format.log" 2>&1 ||
+    fail "the broker's folder could not be formatted: $run/format.log"
 kafka_java kafka.Kafka "$run/server.properties" >"$run/broker.log" 2>&1 &
 broker=$!
 

@@ -12,11 +12,12 @@ import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
 /**
  * What a piece of work cost this process, each for a GiB that it moved.
  *
- * @param cpu seconds of CPU of all threads, native ones and the JVM's own among them; the kernel's part for their calls, too
+ * @param cpu seconds of CPU of all threads, native ones and the JVM's own among them, and of the kernel in their calls
+ * @param java the part of it that threads of Java took: the calls into the library, and copies to the caller's array
  * @param seconds that passed
  * @param heap MiB that threads of Java allocated
  */
-record Cost(double cpu, double seconds, double heap) {
+record Cost(double cpu, double java, double seconds, double heap) {
     private static final double GIB = 1L << 30;
     private static final double MIB = 1L << 20;
     private static final double NANOS = 1e9;
@@ -32,11 +33,13 @@ record Cost(double cpu, double seconds, double heap) {
 
     static Cost of(Work work) throws IOException, RemoteStorageException {
         long heap = allocated();
+        long java = javaNanos();
         long cpu = PROCESS.getProcessCpuTime();
         long start = System.nanoTime();
         double gib = work.run() / GIB;
-        return new Cost((PROCESS.getProcessCpuTime() - cpu) / NANOS / gib, (System.nanoTime() - start) / NANOS / gib,
-                (allocated() - heap) / MIB / gib);
+        long end = System.nanoTime();
+        return new Cost((PROCESS.getProcessCpuTime() - cpu) / NANOS / gib, (javaNanos() - java) / NANOS / gib,
+                (end - start) / NANOS / gib, (allocated() - heap) / MIB / gib);
     }
 
     /** The median of one part of several costs. */
@@ -45,9 +48,16 @@ record Cost(double cpu, double seconds, double heap) {
         return sorted[sorted.length / 2];
     }
 
+    private static long javaNanos() {
+        return sum(THREADS.getThreadCpuTime(THREADS.getAllThreadIds()));
+    }
+
     private static long allocated() {
-        long[] allocated = THREADS.getThreadAllocatedBytes(THREADS.getAllThreadIds());
-        // A thread that has just ended has none.
-        return Arrays.stream(allocated).filter(bytes -> bytes > 0).sum();
+        return sum(THREADS.getThreadAllocatedBytes(THREADS.getAllThreadIds()));
+    }
+
+    /** Of what each thread says; one that has just ended says -1. */
+    private static long sum(long[] ofThreads) {
+        return Arrays.stream(ofThreads).filter(number -> number > 0).sum();
     }
 }

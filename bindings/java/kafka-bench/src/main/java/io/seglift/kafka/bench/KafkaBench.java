@@ -11,8 +11,8 @@ import java.util.logging.Level;
 import java.util.logging.Logger;
 
 /**
- * What tiering costs a broker's JVM: {@code make bench-kafka}. It moves segments through the plugin as a broker does, and
- * through {@link PlainTier}, in turns, so that a noisy moment meets all of them.
+ * What tiering costs a broker's JVM: {@code make bench-kafka}. It moves segments through the plugin as a broker does,
+ * and through {@link PlainTier}, in turns, so that a noisy moment meets all of them.
  *
  * <p>CPU seconds are those of this process alone; the server's are not in them. Seconds that pass are the machine's
  * business: the server takes its share of the same processors.
@@ -23,9 +23,10 @@ public final class KafkaBench {
     /**
      * Measures and prints.
      *
-     * @param arguments a folder for the segment; a file for the JSON; how many rounds; how many segments each moves. The
-     *     settings of the plugin come on standard input, since a secret is among them, and with them {@code plain.bucket},
-     *     the URL of a bucket that everybody may use
+     * <p>The settings of the plugin come on standard input, since a secret is among them, and with them
+     * {@code plain.bucket}, the URL of a bucket that everybody may use.
+     *
+     * @param arguments a folder for the segment; a file for the JSON; how many rounds; how many segments each moves
      */
     public static void main(String[] arguments) throws Exception {
         Logger.getLogger("").setLevel(Level.WARNING);

@@ -17,8 +17,8 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentId;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 
 /**
- * A sealed segment as a broker's disk has it: 128 MiB of batches, and the files beside it. Of a batch only what frames it
- * is as in Kafka; its payload is lines such as brokers carry, which compress about fourfold.
+ * A sealed segment as a broker's disk has it: 128 MiB of batches, and the files beside it. Of a batch only what frames
+ * it is as in Kafka; its payload is lines such as brokers carry, which compress about fourfold.
  *
  * @param size bytes of the log
  */
@@ -30,7 +30,7 @@ record LogSegment(LogSegmentData data, int size) {
     private static final int LENGTH_END = LENGTH_AT + 4;
 
     private static final int SEGMENT = 128 << 20;
-    /** A producer's default of 16 KiB, filled nearly; no divisor of a mebibyte, so that fetches end inside of batches. */
+    /** A producer's default of 16 KiB, filled nearly; no divisor of a mebibyte, so that fetches end inside a batch. */
     private static final int BATCH = 16_000;
     private static final int BATCHES = SEGMENT / BATCH;
     private static final byte MAGIC = 2;

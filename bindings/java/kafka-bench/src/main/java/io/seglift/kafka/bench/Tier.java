@@ -12,7 +12,7 @@ interface Tier extends AutoCloseable {
     /**
      * Opens a copy at a position.
      *
-     * @param expected how many bytes will be read. The broker does not tell its plugin; whoever can ask for a range gains by it
+     * @param expected how many bytes will be read. The broker does not tell its plugin; plain Java asks for no more
      */
     InputStream open(int number, int position, int expected) throws IOException, RemoteStorageException;
 
