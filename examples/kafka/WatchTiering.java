@@ -174,7 +174,7 @@ final class WatchTiering {
             lines.add(String.format(ROW, partition,
                     first == 0 ? "-" : "0 .. " + (first - 1),
                     state.lastInStore.get(partition) < 0 ? "-" : state.lastInStore.get(partition),
-                    first + " .. " + (state.next.get(partition) - 1),
+                    state.next.get(partition) == 0 ? "-" : first + " .. " + (state.next.get(partition) - 1),
                     position == 0 ? "-" : position + (position < first ? " (store)" : " (disk)")));
         }
         return lines;

@@ -85,10 +85,10 @@ log.dirs=$run/log
 listeners=PLAINTEXT://127.0.0.1:${ports% *},CONTROLLER://127.0.0.1:${ports#* }
 controller.quorum.voters=1@127.0.0.1:${ports#* }
 END
-# The store ends with its input: no other process may hold that open.
-kafka_java() { java -Xmx512m -cp "$kafka" -Dlog4j2.level=INFO "$@" 3>&- 4<&-; }
+# To be called in a subshell, which it replaces. The store ends with its input: no other process may hold that open.
+kafka_java() { exec java -Xmx512m -cp "$kafka" -Dlog4j2.level=INFO "$@" 3>&- 4<&-; }
 cluster=$(kafka_java kafka.tools.StorageTool random-uuid 2>"$run/format.log")
-kafka_java kafka.tools.StorageTool format -t "$cluster" -c "$run/server.properties" >>"$run/format.log" 2>&1 ||
+(kafka_java kafka.tools.StorageTool format -t "$cluster" -c "$run/server.properties") >>"$run/format.log" 2>&1 ||
     fail "the broker's folder could not be formatted: $run/format.log"
 kafka_java kafka.Kafka "$run/server.properties" >"$run/broker.log" 2>&1 &
 broker=$!
