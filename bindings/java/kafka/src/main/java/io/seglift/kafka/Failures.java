@@ -13,12 +13,13 @@ import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
 /**
  * Turns whatever went wrong into what the broker understands.
  *
- * <p>Invariant: the result is a {@link RemoteStorageException} for every {@link Throwable}, errors of the JVM included: one
- * that leaves a copy ends the partition's copying for good without a line in the log. It is a
- * {@link RemoteResourceNotFoundException} only if the store is certain that there is no such object.
+ * <p>Invariant: the result is a {@link RemoteStorageException} for every {@link Throwable}, errors of the JVM
+ * included: one that leaves a copy ends the partition's copying for good without a line in the log. It is a {@link
+ * RemoteResourceNotFoundException} only if the store is certain that there is no such object.
  *
- * <p>The broker logs each exception with its trace, at each of its attempts. So only the first of a kind carries a trace, and
- * the cause; those that follow within some minutes are their message alone. What to do is in our own log, once.
+ * <p>The broker logs each exception with its trace, at each of its attempts. So only the first of a kind carries a
+ * trace, and the cause; those that follow within some minutes are their message alone. What to do is in our own log,
+ * once.
  */
 final class Failures {
     private static final StackTraceElement[] NO_TRACE = {};
