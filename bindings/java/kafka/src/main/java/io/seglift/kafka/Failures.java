@@ -23,12 +23,12 @@ import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
  */
 final class Failures {
     private static final StackTraceElement[] NO_TRACE = {};
-    /** Made beforehand for a JVM that has no memory left to make one. */
-    private static final RemoteStorageException OUT_OF_MEMORY =
-            new RemoteStorageException("the broker is out of memory: raise its heap (-Xmx)");
+    /** Made beforehand, for a JVM that has no memory left to make one. */
+    private static final RemoteStorageException BEYOND_WORDS = new RemoteStorageException(
+            "it failed, and there was not even memory to say why: raise the broker's heap (KAFKA_HEAP_OPTS)");
 
     static {
-        OUT_OF_MEMORY.setStackTrace(NO_TRACE);
+        BEYOND_WORDS.setStackTrace(NO_TRACE);
     }
 
     private final FailureLog log;
@@ -43,7 +43,7 @@ final class Failures {
             String key = segment == null ? "null" : SegmentKeys.of(segment.remoteLogSegmentId());
             return translate(action, key, failure);
         } catch (Throwable e) {
-            return OUT_OF_MEMORY;
+            return BEYOND_WORDS;
         }
     }
 
