@@ -1,6 +1,7 @@
 package io.seglift.kafka.tests;
 
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -17,8 +18,8 @@ import org.apache.kafka.common.header.internals.RecordHeader;
 record Message(byte[] key, byte[] value, long timestamp, List<Header> headers) {
     /** The mean length of a value, which is what a {@link Load} counts. */
     static final int MEAN_BYTES = 1024;
-    /** 2026-01-01: when the first message of each partition was made. */
-    static final long EPOCH_MILLIS = 1_767_225_600_000L;
+    /** When the first message of each partition was made; brokers forget producers whose messages are a day old. */
+    static final long EPOCH_MILLIS = System.currentTimeMillis() - Duration.ofHours(12).toMillis();
     /** Milliseconds between two messages of a partition. */
     static final long STEP_MILLIS = 7;
 

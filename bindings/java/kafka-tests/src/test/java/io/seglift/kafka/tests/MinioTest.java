@@ -3,8 +3,12 @@ package io.seglift.kafka.tests;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.regex.Pattern;
 import org.apache.kafka.common.record.CompressionType;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -21,11 +25,14 @@ import org.junit.jupiter.api.extension.RegisterExtension;
 @TestMethodOrder(MethodOrderer.OrderAnnotation.class)
 class MinioTest {
     private static final int SEEKS = 60;
+    /** What Kafka logs of a follower that fetched the leader epochs, and a snapshot with producers in it. */
+    private static final String STATE_FETCHED = "Built the leader epoch cache and producer snapshots from remote tier "
+            + "for Topic: %s; Partition: 0; .* active producers size: [1-9]";
 
     @RegisterExtension
     static final Scratch SCRATCH = new Scratch();
 
-    private static Store store;
+    private static Store.Bucket store;
     private static Cluster cluster;
     /** Every compression, one after the other. */
     private static Load records;
@@ -86,13 +93,29 @@ class MinioTest {
 
     @Test
     @Order(6)
+    void whileTheStoreIsAwayTheBrokerStaysUpAndAfterwardsItCatchesUp() throws Exception {
+        Instant back = Instant.now().plus(Scale.outage());
+        store.server().stop();
+        records.produce(CompressionType.NONE, Scale.mebibytes(24));
+        CompletableFuture<Void> reader = CompletableFuture.runAsync(new Check(cluster, records)::everything);
+        Thread.sleep(Math.max(0, Duration.between(Instant.now(), back).toMillis()));
+        assertTrue(cluster.broker(1).isAlive());
+        assertFalse(reader.isDone(), "what is in the store alone can be read without it");
+        store.server().start();
+        reader.get();
+        new Tiering(cluster, records).awaitSegmentsLeft();
+        new Check(cluster, records).everything();
+    }
+
+    @Test
+    @Order(7)
     void aSecondBrokerBuildsItsStateFromTheStoreAndLeads() throws Exception {
         Broker second = cluster.addBroker();
         for (Load load : List.of(records, transactions)) {
             // Replicas first, so that a follower starts with nothing but what the store has; then the leadership.
             cluster.reassign(load, List.of(2, 1));
-            assertTrue(second.log().contains("Built the leader epoch cache and producer snapshots from remote tier for "
-                    + load.topic() + "-0"), "the follower fetched epochs and producers of " + load.topic());
+            assertTrue(Pattern.compile(STATE_FETCHED.formatted(load.topic())).matcher(second.log()).find(),
+                    "the follower fetched the leader epochs and the producers of " + load.topic());
             cluster.electPreferredLeaders(load);
         }
         records.produce(CompressionType.NONE, Scale.mebibytes(10));
@@ -107,7 +130,7 @@ class MinioTest {
     }
 
     @Test
-    @Order(7)
+    @Order(8)
     void deletedTopicsLeaveNothingInTheBucket() throws Exception {
         assertFalse(store.contents().isEmpty());
         cluster.deleteTopic(records.topic());

@@ -36,7 +36,7 @@ final class Operator {
         return seglift("", "ls", store.uri()).lines().toList();
     }
 
-    /** The keys that the brokers refer to: {@code seglift-kafka live-keys}. */
+    /** The keys that the brokers refer to; no copy may be under way. */
     String liveKeys() throws Exception {
         Path home = folder.resolve("kafka");
         if (!Files.exists(home)) {
@@ -44,7 +44,7 @@ final class Operator {
         }
         Path script = Build.root().resolve("bindings/java/kafka/bin/seglift-kafka");
         ProcessBuilder builder = new ProcessBuilder(script.toString(), "live-keys", "--bootstrap-server",
-                cluster.bootstrap());
+                cluster.bootstrap(), "--in-flight", "1ms");
         builder.environment().put("KAFKA_HOME", home.toString());
         builder.environment().put("SEGLIFT_KAFKA_JARS", Build.plugin().toString());
         return run(builder, "");

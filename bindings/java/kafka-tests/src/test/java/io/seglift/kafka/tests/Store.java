@@ -38,7 +38,7 @@ sealed interface Store {
     }
 
     /** A bucket of its own on the shared server of this kind. */
-    static Store bucket(String server) throws IOException {
+    static Bucket bucket(String server) throws IOException {
         Server shared = Server.shared(server);
         return new Bucket(shared, shared.makeBucket());
     }
@@ -90,7 +90,12 @@ sealed interface Store {
 
         @Override
         public List<String> contents() throws IOException {
-            return Stream.concat(server.keys(name).stream(), server.uploads(name).stream()).toList();
+            return Stream.concat(server.keys(name).stream(), uploads().stream()).toList();
+        }
+
+        /** The keys of the uploads that were begun and not ended. */
+        List<String> uploads() throws IOException {
+            return server.uploads(name);
         }
     }
 }

@@ -1,0 +1,45 @@
+package io.seglift.kafka.tests;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.common.record.CompressionType;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+
+/** A broker whose store refuses it. */
+class CredentialsTest {
+    private static final String WRONG = "this-is-not-the-secret";
+    /** What the broker logs of each copy that failed. */
+    private static final String COPY_FAILED = "Error occurred while copying log segments of partition";
+    private static final int FAILURES = 12;
+
+    @RegisterExtension
+    static final Scratch SCRATCH = new Scratch();
+
+    @Test
+    void wrongCredentialsAreExplainedInTheLogOnceHoweverOftenCopiesFail() throws Exception {
+        Store store = Store.bucket("minio");
+        try (Cluster cluster = Cluster.start(KafkaVersion.V4_2, SCRATCH.folder(), store,
+                Map.of("s3.secret.key", WRONG))) {
+            Load load = cluster.createTopic("refused", 2);
+            load.produce(CompressionType.NONE, Scale.mebibytes(20));
+            Broker broker = cluster.broker(1);
+            Await.until(FAILURES + " copies failed", Scale.patience(), () -> lines(broker, COPY_FAILED).size() + " did",
+                    () -> lines(broker, COPY_FAILED).size() >= FAILURES);
+            assertTrue(broker.isAlive());
+            new Check(cluster, load).everything();
+            assertEquals(1, lines(broker, "Remedy:").size());
+            assertTrue(lines(broker, "Remedy:").get(0).contains("rsm.config.s3.secret.key"));
+            assertEquals(1, lines(broker, "Caused by: io.seglift").size(), "one trace tells where it came from");
+            assertFalse(broker.log().contains(WRONG), "the secret is in the log");
+        }
+    }
+
+    private static List<String> lines(Broker broker, String text) {
+        return broker.log().lines().filter(line -> line.contains(text)).toList();
+    }
+}
