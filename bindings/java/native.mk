@@ -46,6 +46,11 @@ java: java-library $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/java.sh target/java/kafka
 	@cp bindings/java/kafka/bin/seglift-kafka target/java/seglift-kafka
 
+## install-java: the same, and the jars into the local Maven repository
+install-java: java-library $(JAVA_SHIM)
+	@$(JAVA_ENV) scripts/java.sh target/java/kafka install
+	@cp bindings/java/kafka/bin/seglift-kafka target/java/seglift-kafka
+
 ## test-java: the Java API, under -Xcheck:jni
 test-java: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh core
@@ -59,4 +64,4 @@ test-kafka: java-library-testing $(JAVA_SHIM)
 test-java-25: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh --jvm 25 core
 
-.PHONY: java java-library java-library-testing test-java test-kafka test-java-25
+.PHONY: java install-java java-library java-library-testing test-java test-kafka test-java-25

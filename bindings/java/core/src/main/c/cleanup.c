@@ -4,10 +4,10 @@
 #include "shim.h"
 
 NATIVE(jint, reap)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jlong older_than, jint reap_flags,
-                   CALL_PARAMETERS, jlongArray out)
+                   jlongArray packed_call, jlongArray out)
 {
     seglift_reap_options options = seglift_reap_options_init();
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -39,13 +39,13 @@ NATIVE(jint, sweepBegin)(JNIEnv *env, jclass self, jlong driver, jbyteArray pref
     return leave(env, out, code, error, NUMBER(sweep));
 }
 
-NATIVE(jint, sweepFeed)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, jbyteArray packed, CALL_PARAMETERS,
-                        jlongArray out)
+NATIVE(jint, sweepFeed)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, jbyteArray packed,
+                        jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     const char **keys;
     size_t n;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -65,9 +65,10 @@ NATIVE(jint, sweepFeed)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlon
     return leave(env, out, code, error, (jlong)op);
 }
 
-NATIVE(jint, sweepFinish)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, CALL_PARAMETERS, jlongArray out)
+NATIVE(jint, sweepFinish)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, jlongArray packed_call,
+                          jlongArray out)
 {
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code = seglift->sweep_finish_submit(HANDLE(seglift_sweep, sweep), &call, HANDLE(seglift_queue, queue),

@@ -51,13 +51,13 @@ NATIVE(void, driverFree)(JNIEnv *env, jclass self, jlong driver)
     seglift->driver_free(HANDLE(seglift_driver, driver));
 }
 
-NATIVE(jint, delete)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, CALL_PARAMETERS,
-                     jlongArray out)
+NATIVE(jint, delete)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
+                     jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     const char **keys;
     size_t n;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;

@@ -114,13 +114,14 @@ static jlong result_of(const seglift_completion *completion)
 /* Fills memory with rows of six numbers, as io.seglift.Completions reads them. Who polls owns what they point to. */
 NATIVE(jint, queuePoll)(JNIEnv *env, jclass self, jlong queue, jobject memory, jint max, jlong timeout)
 {
-    enum { BATCH = 64 };
-    seglift_completion completions[BATCH];
+    seglift_completion completions[64];
+    size_t places = sizeof completions / sizeof *completions;
     jlong *row = memory_of(env, memory, 0);
     size_t n = 0;
     size_t i;
-    seglift_code code = seglift->queue_poll(HANDLE(seglift_queue, queue), completions, max < BATCH ? (size_t)max : BATCH,
-                                            sizeof *completions, timeout, &n, NULL);
+    seglift_code code = seglift->queue_poll(HANDLE(seglift_queue, queue), completions,
+                                            (size_t)max < places ? (size_t)max : places, sizeof *completions, timeout,
+                                            &n, NULL);
     (void)self;
     if (code != SEGLIFT_OK) {
         return -code;

@@ -18,10 +18,10 @@ NATIVE(jint, listOpen)(JNIEnv *env, jclass self, jlong driver, jbyteArray prefix
     return leave(env, out, code, error, NUMBER(lister));
 }
 
-NATIVE(jint, listNext)(JNIEnv *env, jclass self, jlong lister, jlong queue, jlong id, jlong max, CALL_PARAMETERS,
+NATIVE(jint, listNext)(JNIEnv *env, jclass self, jlong lister, jlong queue, jlong id, jlong max, jlongArray packed_call,
                        jlongArray out)
 {
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code = seglift->list_next_submit(HANDLE(seglift_lister, lister), (size_t)max, &call,
@@ -33,10 +33,11 @@ NATIVE(jint, listNext)(JNIEnv *env, jclass self, jlong lister, jlong queue, jlon
 NATIVE(jbyteArray, listPage)(JNIEnv *env, jclass self, jlong lister, jlong n)
 {
     struct pack out = {0};
-    seglift_entry entry = seglift_entry_init();
     jlong i;
     (void)self;
-    for (i = 0; i < n && seglift->list_entry(HANDLE(seglift_lister, lister), (size_t)i, &entry, NULL) == SEGLIFT_OK; i++) {
+    for (i = 0; i < n; i++) {
+        seglift_entry entry = seglift_entry_init();
+        seglift->list_entry(HANDLE(seglift_lister, lister), (size_t)i, &entry, NULL);
         pack_text(&out, entry.key);
         pack_number(&out, (int64_t)entry.object_bytes);
         pack_number(&out, entry.modified_us);

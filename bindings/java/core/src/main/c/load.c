@@ -71,16 +71,6 @@ NATIVE(jbyteArray, attach)(JNIEnv *env, jclass self, jbyteArray library, jint ve
     return pack_end(env, &out);
 }
 
-seglift_call make_call(jlong deadline, jlong stall, jint flags, jint priority)
-{
-    seglift_call call = seglift_call_init();
-    call.deadline_ms = deadline;
-    call.stall_ms = stall;
-    call.flags = (uint32_t)flags;
-    call.priority = priority;
-    return call;
-}
-
 jint leave(JNIEnv *env, jlongArray out, seglift_code code, seglift_error *error, jlong result)
 {
     jlong values[2];

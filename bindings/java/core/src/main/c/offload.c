@@ -38,11 +38,11 @@ static bool unpack_segment(struct packed *in, const void *memory, seglift_segmen
 }
 
 NATIVE(jint, offload)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jobject memory,
-                      CALL_PARAMETERS, jlongArray out)
+                      jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_segment segment;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;

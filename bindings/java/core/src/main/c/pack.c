@@ -70,6 +70,18 @@ seglift_ref unpack_ref(struct packed *in)
     return ref;
 }
 
+seglift_call unpack_call(JNIEnv *env, jlongArray packed)
+{
+    jlong numbers[4];
+    seglift_call call = seglift_call_init();
+    (*env)->GetLongArrayRegion(env, packed, 0, 4, numbers);
+    call.deadline_ms = numbers[0];
+    call.stall_ms = numbers[1];
+    call.flags = (uint32_t)numbers[2];
+    call.priority = (int32_t)numbers[3];
+    return call;
+}
+
 const char **unpack_keys(struct packed *in, size_t *count)
 {
     const char **keys;

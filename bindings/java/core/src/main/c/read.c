@@ -7,11 +7,12 @@ NATIVE(jint, readCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray pack
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = make_call(0, 0, flags, 0);
+    seglift_call call = seglift_call_init();
     size_t n = 0;
     seglift_error *error = NULL;
     seglift_code code;
     (void)self;
+    call.flags = (uint32_t)flags;
     if (!unpack_begin(env, packed, &in)) {
         return -leave_out_of_memory(env, out);
     }
@@ -23,11 +24,11 @@ NATIVE(jint, readCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray pack
 }
 
 NATIVE(jint, read)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong offset,
-                   jobject into, jint position, jint length, CALL_PARAMETERS, jlongArray out)
+                   jobject into, jint position, jint length, jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -44,11 +45,11 @@ NATIVE(jint, read)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id
 }
 
 NATIVE(jint, readBytes)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong offset,
-                        jlong length, CALL_PARAMETERS, jlongArray out)
+                        jlong length, jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -68,11 +69,12 @@ NATIVE(jint, readBytesCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = make_call(0, 0, flags, 0);
+    seglift_call call = seglift_call_init();
     seglift_bytes *bytes = NULL;
     seglift_error *error = NULL;
     seglift_code code;
     (void)self;
+    call.flags = (uint32_t)flags;
     if (!unpack_begin(env, packed, &in)) {
         return leave_out_of_memory(env, out);
     }
@@ -84,10 +86,10 @@ NATIVE(jint, readBytesCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray
 }
 
 NATIVE(jint, readObject)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray key, jlong offset,
-                         jlong length, CALL_PARAMETERS, jlongArray out)
+                         jlong length, jlongArray packed_call, jlongArray out)
 {
     struct packed in;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -103,12 +105,12 @@ NATIVE(jint, readObject)(JNIEnv *env, jclass self, jlong driver, jlong queue, jl
 }
 
 NATIVE(jint, readAttachment)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
-                             jbyteArray packed_name, CALL_PARAMETERS, jlongArray out)
+                             jbyteArray packed_name, jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     struct packed name;
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -144,12 +146,12 @@ NATIVE(void, freeBytes)(JNIEnv *env, jclass self, jlong bytes)
     seglift->bytes_free(HANDLE(seglift_bytes, bytes));
 }
 
-NATIVE(jint, stat)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, CALL_PARAMETERS,
-                   jlongArray out)
+NATIVE(jint, stat)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
+                   jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;

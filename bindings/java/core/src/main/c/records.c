@@ -1,7 +1,7 @@
 /* Batches of records, copied into one piece of memory that Java walks over without a call for each.
  *
- * In front stand three numbers: how many records, the id to read on with, whether the segment has no more. Then, for each,
- * id, time, length and payload as io.seglift.RecordLayout says, with a gap up to the next multiple of eight.
+ * In front stand three numbers: how many records, the id to read on with, whether the segment has no more. Then, for
+ * each, id, time, length and payload as io.seglift.RecordLayout says, with a gap up to the next multiple of eight.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,11 @@
 #include "shim.h"
 
 NATIVE(jint, readRecords)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong first,
-                          jlong max_records, jlong max_bytes, CALL_PARAMETERS, jlongArray out)
+                          jlong max_records, jlong max_bytes, jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;

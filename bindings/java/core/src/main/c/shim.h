@@ -26,12 +26,6 @@ extern const seglift_api *seglift;
 #define HANDLE(type, number) ((type *)(intptr_t)(number))
 #define NUMBER(pointer) ((jlong)(intptr_t)(pointer))
 
-/* What a native function is given for a seglift_call. */
-#define CALL_PARAMETERS jlong deadline, jlong stall, jint flags, jint priority
-#define CALL make_call(deadline, stall, flags, priority)
-
-seglift_call make_call(jlong deadline, jlong stall, jint flags, jint priority);
-
 /* Writes the error and the result, where out has places for them, and returns the code. */
 jint leave(JNIEnv *env, jlongArray out, seglift_code code, seglift_error *error, jlong result);
 
@@ -61,7 +55,10 @@ const char *unpack_text(struct packed *in);
 /* As unpack_text, with NULL for an empty one. */
 const char *unpack_optional(struct packed *in);
 
-/* What SegmentRef packed; it points into `in`. */
+/* What io.seglift.Call packed. */
+seglift_call unpack_call(JNIEnv *env, jlongArray packed);
+
+/* What io.seglift.SegmentRef packed; it points into `in`. */
 seglift_ref unpack_ref(struct packed *in);
 
 /* A configuration with the settings that Engine.pack packed, to be freed also after an error (driver.c). */

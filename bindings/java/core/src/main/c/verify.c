@@ -45,13 +45,13 @@ static void pack_damage(struct pack *out, const seglift_damage *damage)
     }
 }
 
-NATIVE(jbyteArray, verify)(JNIEnv *env, jclass self, jlong driver, jlong token, jbyteArray packed, CALL_PARAMETERS,
-                           jlongArray left)
+NATIVE(jbyteArray, verify)(JNIEnv *env, jclass self, jlong driver, jlong token, jbyteArray packed,
+                           jlongArray packed_call, jlongArray left)
 {
     struct packed in;
     struct pack out = {0};
     seglift_ref ref;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_verify_report report = seglift_verify_report_init();
     seglift_damage *damage = NULL;
     seglift_error *error = NULL;

@@ -8,12 +8,12 @@
 enum { RECORD_HEADER = 3 * sizeof(int64_t) };
 
 NATIVE(jint, writerOpen)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
-                         CALL_PARAMETERS, jlongArray out)
+                         jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_writer_options options = seglift_writer_options_init();
     seglift_pair *metadata;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_writer *writer = NULL;
     seglift_error *error = NULL;
     seglift_code code;
@@ -96,12 +96,12 @@ NATIVE(jint, writerAppend)(JNIEnv *env, jclass self, jlong writer, jobject from,
 }
 
 NATIVE(jint, writerCommit)(JNIEnv *env, jclass self, jlong writer, jlong queue, jlong id, jbyteArray packed,
-                           CALL_PARAMETERS, jlongArray out)
+                           jlongArray packed_call, jlongArray out)
 {
     struct packed in;
     seglift_writer_finish finish = seglift_writer_finish_init();
     seglift_attachment *attachments;
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code;
@@ -127,9 +127,10 @@ NATIVE(jint, writerCommit)(JNIEnv *env, jclass self, jlong writer, jlong queue, 
     return leave(env, out, code, error, (jlong)op);
 }
 
-NATIVE(jint, writerAbort)(JNIEnv *env, jclass self, jlong writer, jlong queue, jlong id, CALL_PARAMETERS, jlongArray out)
+NATIVE(jint, writerAbort)(JNIEnv *env, jclass self, jlong writer, jlong queue, jlong id, jlongArray packed_call,
+                          jlongArray out)
 {
-    seglift_call call = CALL;
+    seglift_call call = unpack_call(env, packed_call);
     seglift_op op = 0;
     seglift_error *error = NULL;
     seglift_code code = seglift->writer_abort_submit(HANDLE(seglift_writer, writer), &call,

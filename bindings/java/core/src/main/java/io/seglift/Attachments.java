@@ -35,7 +35,7 @@ final class Attachments {
         out.number(byName.size());
         byName.forEach((name, content) -> out
                 .text(name, "name of an attachment")
-                .text(content instanceof Path file ? file.toString() : "", "path of an attachment")
+                .text(content instanceof Path file ? Text.path(file) : "", "path of an attachment")
                 .blob(content instanceof byte[] bytes ? bytes : NONE));
     }
 }

@@ -9,7 +9,7 @@ import java.time.Duration;
  */
 public final class Call {
     /** The settings {@code deadline.*} and {@code stall} hold, normal priority, no hint. */
-    public static final Call DEFAULT = new Call(0, 0, 0, 0);
+    public static final Call DEFAULT = new Call(0, 0, 0, 0, false);
 
     static final int CACHED_ONLY = 1;
     private static final int NO_CACHE = 2;
@@ -17,49 +17,59 @@ public final class Call {
     private static final int RANDOM = 8;
 
     final long deadlineMillis;
-    final long stallMillis;
+    private final long stallMillis;
     final int flags;
-    final int priority;
+    private final int priority;
+    /** Whether reads that memory can answer go to the library's detector of sequential reading all the same. */
+    final boolean noticesHits;
+    /** What pack.c reads. */
+    final long[] packed;
 
-    private Call(long deadlineMillis, long stallMillis, int flags, int priority) {
+    private Call(long deadlineMillis, long stallMillis, int flags, int priority, boolean noticesHits) {
         this.deadlineMillis = deadlineMillis;
         this.stallMillis = stallMillis;
         this.flags = flags;
         this.priority = priority;
+        this.noticesHits = noticesHits;
+        packed = new long[] {deadlineMillis, stallMillis, flags, priority};
     }
 
     /** With this limit on the total time, queueing and retries included; longer than zero. */
     public Call withDeadline(Duration deadline) {
-        return new Call(millis(deadline, "deadline"), stallMillis, flags, priority);
+        return new Call(millis(deadline, "deadline"), stallMillis, flags, priority, noticesHits);
     }
 
     /** Offloads and writers: with this limit on the time without a byte moved; longer than zero. */
     public Call withStall(Duration stall) {
-        return new Call(deadlineMillis, millis(stall, "stall limit"), flags, priority);
+        return new Call(deadlineMillis, millis(stall, "stall limit"), flags, priority, noticesHits);
     }
 
     /** With this rank among those that wait for memory or a place: higher first, 0 is normal. */
     public Call withPriority(int priority) {
-        return new Call(deadlineMillis, stallMillis, flags, priority);
+        return new Call(deadlineMillis, stallMillis, flags, priority, noticesHits);
     }
 
     /** What follows will be read soon: read ahead. */
     public Call sequential() {
-        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM | SEQUENTIAL, priority);
+        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM | SEQUENTIAL, priority, true);
+    }
+
+    /**
+     * What follows may be read soon: read ahead once two reads adjoin. By default, too, but there a read that memory
+     * answers goes unnoticed, which saves a change of thread and costs who reads on a pause where memory ends.
+     */
+    public Call maybeSequential() {
+        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM & ~SEQUENTIAL, priority, true);
     }
 
     /** What follows will not be read: fetch no more than is asked for. */
     public Call random() {
-        return new Call(deadlineMillis, stallMillis, flags & ~SEQUENTIAL | RANDOM, priority);
+        return new Call(deadlineMillis, stallMillis, flags & ~SEQUENTIAL | RANDOM, priority, false);
     }
 
     /** Leave nothing in the cache: for what will not be read again. */
     public Call noCache() {
-        return new Call(deadlineMillis, stallMillis, flags | NO_CACHE, priority);
-    }
-
-    boolean isSequential() {
-        return (flags & SEQUENTIAL) != 0;
+        return new Call(deadlineMillis, stallMillis, flags | NO_CACHE, priority, noticesHits);
     }
 
     /** Rounded up, because zero means "as the settings say". */

@@ -2,7 +2,7 @@ package io.seglift;
 
 /** What compresses the blocks of a segment. */
 public enum Codec {
-    /** What the setting {@code codec} says; no receipt has it. */
+    /** What the setting {@code codec} says. In what the library tells: one that only a newer version knows. */
     DEFAULT,
     /** The segment's bytes as they are. */
     NONE,
@@ -12,6 +12,6 @@ public enum Codec {
     private static final Codec[] BY_NUMBER = values();
 
     static Codec of(long number) {
-        return BY_NUMBER[(int) number];
+        return number < BY_NUMBER.length ? BY_NUMBER[(int) number] : DEFAULT;
     }
 }

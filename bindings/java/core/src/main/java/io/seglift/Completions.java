@@ -5,13 +5,14 @@ import java.nio.ByteOrder;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Where an engine's operations end: one queue of the library, and one daemon thread that polls it.
  *
- * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was polled.
- * The thread ends when the library says that the queue is shut down and empty. The queue is freed when the thread, those
- * who submit, and the writers that it wakes have left it.
+ * <p>Invariant: what is registered stays reachable, and with it all memory that is lent, until its completion was
+ * polled. The thread ends when the library says that the queue is shut down and empty. The queue is freed when the
+ * thread, those who submit, and the writers that it wakes have left it.
  *
  * <p>Trade-off: dependent stages of futures run on this thread unless they are told otherwise. One that waits holds up
  * all others, and one that waits for another operation would wait for ever, which {@link #refuseToWaitForItself} turns
@@ -32,6 +33,7 @@ final class Completions implements Runnable {
     private static final int CLOSED = Code.CLOSED.number();
     /** How long a line of the log waits at most, because nothing wakes the thread for one. */
     private static final long LOG_PAUSE_MILLIS = 250;
+    private static final long PAUSE_NANOS = 10_000_000;
 
     private final Handle queue;
     private final Map<Long, Sink> sinks = new ConcurrentHashMap<>();
@@ -46,7 +48,7 @@ final class Completions implements Runnable {
     private Completions(long queue, Runnable log, Runnable end) {
         this.queue = new Handle(queue, "the engine", pointer -> {
             free(pointer);
-            log.run();
+            forwardLog();
             end.run();
         });
         this.log = log;
@@ -70,7 +72,9 @@ final class Completions implements Runnable {
         queue.leave();
     }
 
-    /** Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with. */
+    /**
+     * Keeps a sink until its operation's completion, or until {@link #forget}; returns the number to submit it with.
+     */
     long register(Sink sink) {
         long id = ids.incrementAndGet();
         sinks.put(id, sink);
@@ -93,8 +97,8 @@ final class Completions implements Runnable {
 
     void refuseToWaitForItself() {
         if (Thread.currentThread() == thread) {
-            throw new IllegalStateException("a call that waits, on the thread seglift-completions, which must not wait: "
-                    + "use the ...Async methods of CompletableFuture, such as thenApplyAsync, or an async call");
+            throw new IllegalStateException("a call that waits, on the thread " + thread.getName()
+                    + ", for which it would wait: use an async call, or thenApplyAsync and the like of the future");
         }
     }
 
@@ -142,7 +146,7 @@ final class Completions implements Runnable {
             for (int at = 0; at < n * STRIDE; at += STRIDE) {
                 complete(batch, at);
             }
-            log.run();
+            forwardLog();
         }
         queue.close();
         queue.leave();
@@ -155,11 +159,36 @@ final class Completions implements Runnable {
     }
 
     private void complete(ByteBuffer batch, int at) {
-        long id = batch.getLong(at);
-        Sink sink = batch.getLong(at + 8) == WRITABLE ? sinks.get(id) : sinks.remove(id);
+        Sink sink = sink(batch.getLong(at), batch.getLong(at + 8) == WRITABLE);
         if (sink != null) {
             sink.completed((int) batch.getLong(at + 16), batch.getLong(at + 24), batch.getLong(at + 32),
                     batch.getLong(at + 40));
+        }
+    }
+
+    private Sink sink(long id, boolean stays) {
+        while (true) {
+            try {
+                return stays ? sinks.get(id) : sinks.remove(id);
+            } catch (OutOfMemoryError e) {
+                pauseForMemory();
+            }
+        }
+    }
+
+    /**
+     * Waits for a heap that is full to have room again. Giving up instead would leave somebody waiting for ever, and a
+     * broker copies nothing more while one of its threads waits.
+     */
+    static void pauseForMemory() {
+        LockSupport.parkNanos(PAUSE_NANOS);
+    }
+
+    private void forwardLog() {
+        try {
+            log.run();
+        } catch (Throwable e) {
+            // Lines may be lost; completions must not be.
         }
     }
 }

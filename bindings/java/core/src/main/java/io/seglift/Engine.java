@@ -59,8 +59,8 @@ public final class Engine implements AutoCloseable {
     }
 
     /**
-     * Closes the drivers that are still open, cancels what runs, and waits for its end, half a minute at most; what then
-     * still hangs ends in the background. Closing twice is fine.
+     * Closes the drivers that are still open, cancels what runs, and waits for its end, half a minute at most; what
+     * then still hangs ends in the background. Closing twice is fine.
      */
     @Override
     public void close() {

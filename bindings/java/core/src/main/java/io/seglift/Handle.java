@@ -45,7 +45,9 @@ final class Handle {
         }
     }
 
-    /** Keeps everybody else out from now on. False if somebody did that already, else the owner's {@link #leave} is due. */
+    /**
+     * Keeps everybody else out from now on. False if somebody did that already, else the owner's {@link #leave} is due.
+     */
     boolean close() {
         return (users.getAndUpdate(now -> now | CLOSED) & CLOSED) == 0;
     }

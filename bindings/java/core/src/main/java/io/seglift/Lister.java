@@ -43,8 +43,7 @@ public final class Lister implements AutoCloseable {
 
     private List<ObjectEntry> load(int max, Call call) throws SegliftException {
         long n = engine.submit(handle, null, (count, none) -> count, (lister, queue, id, out) ->
-                        Native.listNext(lister, queue, id, max,
-                                call.deadlineMillis, call.stallMillis, call.flags, call.priority, out))
+                        Native.listNext(lister, queue, id, max, call.packed, out))
                 .await();
         List<ObjectEntry> page = new ArrayList<>((int) n);
         long lister = handle.enter();

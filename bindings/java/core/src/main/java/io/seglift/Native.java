@@ -79,16 +79,14 @@ final class Native {
 
     static native void driverFree(long driver);
 
-    static native int delete(
-            long driver, long queue, long id, byte[] keys, long deadline, long stall, int flags, int priority, long[] out);
+    static native int delete(long driver, long queue, long id, byte[] keys, long[] call, long[] out);
 
     static native byte[] takeResults(long results);
 
     // offload.c
 
     static native int offload(
-            long driver, long queue, long id, byte[] segment, ByteBuffer memory,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long driver, long queue, long id, byte[] segment, ByteBuffer memory, long[] call, long[] out);
 
     static native byte[] takeReceipt(long receipt);
 
@@ -100,24 +98,20 @@ final class Native {
 
     static native int read(
             long driver, long queue, long id, byte[] ref, long offset, ByteBuffer into, int position, int length,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long[] call, long[] out);
 
     static native int readBytesCached(long driver, byte[] ref, long offset, long length, int flags, long[] out);
 
     static native int readBytes(
-            long driver, long queue, long id, byte[] ref, long offset, long length,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long driver, long queue, long id, byte[] ref, long offset, long length, long[] call, long[] out);
 
     static native int readObject(
-            long driver, long queue, long id, byte[] key, long offset, long length,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long driver, long queue, long id, byte[] key, long offset, long length, long[] call, long[] out);
 
     static native int readAttachment(
-            long driver, long queue, long id, byte[] ref, byte[] name,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long driver, long queue, long id, byte[] ref, byte[] name, long[] call, long[] out);
 
-    static native int stat(
-            long driver, long queue, long id, byte[] ref, long deadline, long stall, int flags, int priority, long[] out);
+    static native int stat(long driver, long queue, long id, byte[] ref, long[] call, long[] out);
 
     static native byte[] takeInfo(long info);
 
@@ -130,7 +124,7 @@ final class Native {
 
     static native int readRecords(
             long driver, long queue, long id, byte[] ref, long first, long maxRecords, long maxBytes,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long[] call, long[] out);
 
     /** The batch as one piece of memory, whose address is in {@code out[1]}; null if there is no memory. */
     static native ByteBuffer takeRecords(long records, long[] out);
@@ -139,22 +133,19 @@ final class Native {
 
     // writer.c
 
-    static native int writerOpen(
-            long driver, long queue, long id, byte[] options,
-            long deadline, long stall, int flags, int priority, long[] out);
+    static native int writerOpen(long driver, long queue, long id, byte[] options, long[] call, long[] out);
 
     /** {@code out[1]}: how many bytes were taken, also with an error. */
     static native int writerWrite(long writer, ByteBuffer from, int position, int length, long[] out);
 
-    /** Appends the records between two positions; {@code out[1]}: how many bytes of them were taken, also with an error. */
+    /**
+     * Appends the records between two positions; {@code out[1]}: how many bytes of them were taken, also with an error.
+     */
     static native int writerAppend(long writer, ByteBuffer from, int position, int limit, long[] out);
 
-    static native int writerCommit(
-            long writer, long queue, long id, byte[] finish,
-            long deadline, long stall, int flags, int priority, long[] out);
+    static native int writerCommit(long writer, long queue, long id, byte[] finish, long[] call, long[] out);
 
-    static native int writerAbort(
-            long writer, long queue, long id, long deadline, long stall, int flags, int priority, long[] out);
+    static native int writerAbort(long writer, long queue, long id, long[] call, long[] out);
 
     static native void writerFree(long writer);
 
@@ -162,8 +153,7 @@ final class Native {
 
     static native int listOpen(long driver, byte[] prefixAndAfter, long[] out);
 
-    static native int listNext(
-            long lister, long queue, long id, long max, long deadline, long stall, int flags, int priority, long[] out);
+    static native int listNext(long lister, long queue, long id, long max, long[] call, long[] out);
 
     /** The n entries of the page that was loaded last. */
     static native byte[] listPage(long lister, long n);
@@ -180,22 +170,18 @@ final class Native {
     static native void cancelFree(long token);
 
     /** Waits; the report, or null with an error. */
-    static native byte[] verify(
-            long driver, long token, byte[] ref, long deadline, long stall, int flags, int priority, long[] out);
+    static native byte[] verify(long driver, long token, byte[] ref, long[] call, long[] out);
 
     // cleanup.c
 
     static native int reap(
-            long driver, long queue, long id, long olderThanMillis, int reapFlags,
-            long deadline, long stall, int flags, int priority, long[] out);
+            long driver, long queue, long id, long olderThanMillis, int reapFlags, long[] call, long[] out);
 
     static native int sweepBegin(long driver, byte[] prefix, long graceMillis, boolean delete, long[] out);
 
-    static native int sweepFeed(
-            long sweep, long queue, long id, byte[] keys, long deadline, long stall, int flags, int priority, long[] out);
+    static native int sweepFeed(long sweep, long queue, long id, byte[] keys, long[] call, long[] out);
 
-    static native int sweepFinish(
-            long sweep, long queue, long id, long deadline, long stall, int flags, int priority, long[] out);
+    static native int sweepFinish(long sweep, long queue, long id, long[] call, long[] out);
 
     static native void sweepFree(long sweep);
 

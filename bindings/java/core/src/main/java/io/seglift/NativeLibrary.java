@@ -93,13 +93,20 @@ final class NativeLibrary {
             return fromJar(file, property);
         }
         Path path = installed.get();
-        if (!name.equals(SHIM)) {
-            return NativeFile.at(path);
-        }
-        try (InputStream bytes = Files.newInputStream(path)) {
-            return NativeFile.copied(bytes, file, path.toString(), temporary());
+        return name.equals(SHIM) ? copy(() -> Files.newInputStream(path), file, path.toString()) : NativeFile.at(path);
+    }
+
+    private interface Source {
+        InputStream open() throws IOException;
+    }
+
+    private NativeFile copy(Source source, String file, String origin) throws SegliftException {
+        try (InputStream bytes = source.open()) {
+            return NativeFile.copied(bytes, file, origin, temporary());
+        } catch (SegliftException uncopied) {
+            throw uncopied;
         } catch (IOException e) {
-            throw missing("cannot read " + path + ": " + e);
+            throw missing("cannot read " + origin + ": " + e);
         }
     }
 
@@ -126,14 +133,8 @@ final class NativeLibrary {
 
     private NativeFile fromJar(String file, String property) throws SegliftException {
         String resource = resource(platform, file);
-        try (InputStream bytes = jars.getResourceAsStream(resource)) {
-            if (bytes != null) {
-                return NativeFile.copied(bytes, file, resource + " of the class path", temporary());
-            }
-        } catch (SegliftException e) {
-            throw e;
-        } catch (IOException e) {
-            throw missing("cannot read " + resource + " of the class path: " + e);
+        if (jars.getResource(resource) != null) {
+            return copy(() -> jars.getResourceAsStream(resource), file, resource + " of the class path");
         }
         String others = Platform.KNOWN.stream()
                 .filter(other -> jars.getResource(resource(other, file)) != null)

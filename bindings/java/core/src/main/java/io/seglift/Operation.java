@@ -31,8 +31,7 @@ final class Operation<T> extends Pending<T> implements Completions.Sink {
     public void completed(int code, long count, long result, long error) {
         try {
             if (code != 0 && result == 0) {
-                completeExceptionally(ErrorReport.take(code, error));
-                return;
+                throw ErrorReport.take(code, error);
             }
             // A batch of which a part failed has its results all the same, and those say it better than the error.
             Native.freeError(error);
@@ -41,7 +40,17 @@ final class Operation<T> extends Pending<T> implements Completions.Sink {
                 unwanted.close();
             }
         } catch (Throwable e) {
-            completeExceptionally(e);
+            fail(e);
+        }
+    }
+
+    private void fail(Throwable failure) {
+        while (!isDone()) {
+            try {
+                completeExceptionally(failure);
+            } catch (OutOfMemoryError e) {
+                Completions.pauseForMemory();
+            }
         }
     }
 

@@ -12,7 +12,7 @@ import java.util.UUID;
  * @param crc64nvme CRC-64/NVME of the segment
  * @param blocks number of blocks
  * @param records number of records; 0 in byte mode
- * @param codec what compressed it, never {@link Codec#DEFAULT}
+ * @param codec what compressed it
  * @param mode what it is made of
  * @param existed whether the same content was there already; then the receipt describes what is there
  * @param atomicCreate whether the store created the object atomically, so that no other writer's can be overwritten

@@ -32,7 +32,10 @@ public final class Seglift implements AutoCloseable {
         this.engine = engine;
         this.ownsEngine = ownsEngine;
         this.uri = uri;
-        handle = new Handle(driver, "the driver of " + uri, Native::driverFree);
+        handle = new Handle(driver, "the driver of " + uri, pointer -> {
+            Native.driverFree(pointer);
+            engine.handle().leave();
+        });
     }
 
     /**
@@ -60,15 +63,19 @@ public final class Seglift implements AutoCloseable {
             throws SegliftException {
         byte[] packed = Engine.pack(new Packer().text(uri, "URI of the store"), settings);
         long[] out = new long[2];
+        Seglift driver = null;
+        // The driver stays inside the engine, so that the engine is freed after it.
         long pointer = engine.handle().enter();
         try {
             Native.check(Native.driverOpen(pointer, packed, out), out);
-            Seglift driver = new Seglift(engine, owns, uri, out[1]);
-            engine.opened(driver);
-            return driver;
+            driver = new Seglift(engine, owns, uri, out[1]);
         } finally {
-            engine.handle().leave();
+            if (driver == null) {
+                engine.handle().leave();
+            }
         }
+        engine.opened(driver);
+        return driver;
     }
 
     /** The engine that it was opened on. */
@@ -97,13 +104,12 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Receipt> startOffload(Segment segment, Call call) {
         return engine.submit(handle, segment, (count, receipt) -> Receipt.take(receipt), (driver, queue, id, out) ->
-                Native.offload(driver, queue, id, segment.packed, segment.memory,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.offload(driver, queue, id, segment.packed, segment.memory, call.packed, out));
     }
 
     /**
-     * Reads into a direct buffer from its position on, at most as much as remains; see {@link #read}. The position stays
-     * as it is; the future has the number of bytes.
+     * Reads into a direct buffer from its position on, at most as much as remains; see {@link #read}. The position
+     * stays as it is; the future has the number of bytes.
      */
     public CompletableFuture<Integer> readAsync(SegmentRef ref, long offset, ByteBuffer into, Call call) {
         return startRead(ref, offset, into, call);
@@ -119,7 +125,7 @@ public final class Seglift implements AutoCloseable {
     public int read(SegmentRef ref, long offset, ByteBuffer into, Call call) throws SegliftException {
         mayWait();
         // A hit in memory starts no read-ahead in the library, so a reader that goes on does not stop there.
-        int n = call.isSequential() ? -1 : readCached(ref, offset, into, call.flags | Call.CACHED_ONLY);
+        int n = call.noticesHits ? -1 : readCached(ref, offset, into, call.flags | Call.CACHED_ONLY);
         if (n < 0) {
             n = startRead(ref, offset, into, call).await();
             into.position(into.position() + n);
@@ -162,8 +168,7 @@ public final class Seglift implements AutoCloseable {
         int position = into.position();
         int length = into.remaining();
         return engine.submit(handle, into, (count, none) -> (int) count, (driver, queue, id, out) ->
-                Native.read(driver, queue, id, ref.packed, offset, into, position, length,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.read(driver, queue, id, ref.packed, offset, into, position, length, call.packed, out));
     }
 
     /** Reads a range without a copy; see {@link #readBytes}. */
@@ -179,7 +184,7 @@ public final class Seglift implements AutoCloseable {
     public Bytes readBytes(SegmentRef ref, long offset, long length, Call call) throws SegliftException {
         mayWait();
         fitsBuffer(length);
-        Bytes cached = call.isSequential() ? null : readBytesCached(ref, offset, length, call);
+        Bytes cached = call.noticesHits ? null : readBytesCached(ref, offset, length, call);
         return cached != null ? cached : startReadBytes(ref, offset, length, call).await();
     }
 
@@ -204,8 +209,7 @@ public final class Seglift implements AutoCloseable {
     private Operation<Bytes> startReadBytes(SegmentRef ref, long offset, long length, Call call) {
         fitsBuffer(length);
         return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
-                Native.readBytes(driver, queue, id, ref.packed, offset, length,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.readBytes(driver, queue, id, ref.packed, offset, length, call.packed, out));
     }
 
     /** Reads an attachment, whole and verified; see {@link #readAttachment}. */
@@ -226,8 +230,7 @@ public final class Seglift implements AutoCloseable {
     private Operation<Bytes> startReadAttachment(SegmentRef ref, String name, Call call) {
         byte[] packedName = new Packer().text(name, "name of an attachment").toBytes();
         return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
-                Native.readAttachment(driver, queue, id, ref.packed, packedName,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.readAttachment(driver, queue, id, ref.packed, packedName, call.packed, out));
     }
 
     /** Reads bytes of an object as they lie in the store; see {@link #readObject}. */
@@ -245,8 +248,7 @@ public final class Seglift implements AutoCloseable {
         fitsBuffer(length);
         byte[] packedKey = new Packer().text(key, "key").toBytes();
         return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
-                Native.readObject(driver, queue, id, packedKey, offset, length,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.readObject(driver, queue, id, packedKey, offset, length, call.packed, out));
     }
 
     /** What the segment's object says of itself; see {@link #stat}. */
@@ -262,8 +264,7 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<SegmentInfo> startStat(SegmentRef ref, Call call) {
         return engine.submit(handle, null, (count, info) -> SegmentInfo.take(info), (driver, queue, id, out) ->
-                Native.stat(driver, queue, id, ref.packed,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.stat(driver, queue, id, ref.packed, call.packed, out));
     }
 
     /** Deletes objects; see {@link #delete}. */
@@ -286,8 +287,7 @@ public final class Seglift implements AutoCloseable {
         List<String> copy = List.copyOf(keys);
         byte[] packed = packKeys(copy);
         return engine.submit(handle, null, (count, results) -> DeleteResult.take(copy, results),
-                (driver, queue, id, out) -> Native.delete(driver, queue, id, packed,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                (driver, queue, id, out) -> Native.delete(driver, queue, id, packed, call.packed, out));
     }
 
     static byte[] packKeys(List<String> keys) {
@@ -303,8 +303,8 @@ public final class Seglift implements AutoCloseable {
     }
 
     /**
-     * Reads records of a segment that was written as records: from the first one whose id is {@code firstId} or higher, at
-     * least one if there is any. Close the result.
+     * Reads records of a segment that was written as records: from the first one whose id is {@code firstId} or higher,
+     * at least one if there is any. Close the result.
      *
      * @param firstId unsigned
      * @param maxRecords the most records; 0 = no limit
@@ -322,8 +322,7 @@ public final class Seglift implements AutoCloseable {
             throw new IllegalArgumentException("at most " + maxRecords + " records of " + maxBytes + " bytes");
         }
         return engine.submit(handle, null, (count, records) -> Records.take(records), (driver, queue, id, out) ->
-                Native.readRecords(driver, queue, id, ref.packed, firstId, maxRecords, maxBytes,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.readRecords(driver, queue, id, ref.packed, firstId, maxRecords, maxBytes, call.packed, out));
     }
 
     /**
@@ -383,8 +382,7 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Cleanup> startReap(ReapOptions options, Call call) {
         return engine.submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup), (driver, queue, id, out) ->
-                Native.reap(driver, queue, id, options.olderThan().toMillis(), options.flags(),
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                Native.reap(driver, queue, id, options.olderThan().toMillis(), options.flags(), call.packed, out));
     }
 
     /** Begins a sweep, which deletes objects that nobody refers to. Nothing is read or deleted yet. Close it always. */

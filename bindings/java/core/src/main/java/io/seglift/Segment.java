@@ -33,14 +33,14 @@ public final class Segment {
                 .number(from.ifExists.ordinal())
                 .number(from.codec.ordinal())
                 .number((from.lookFirst ? LOOK_FIRST : 0) | (from.hasOffsets ? HAS_OFFSETS : 0))
-                .text(from.path == null ? "" : from.path.toString(), "path")
+                .text(from.path == null ? "" : Text.path(from.path), "path")
                 .number(from.offset)
                 .number(from.length)
                 .number(from.firstOffset)
                 .number(from.lastOffset)
                 .number(from.expected == null ? 0 : from.expected.number())
                 .number(from.expected == null ? 0 : from.expected.value())
-                .text(from.resume == null ? "" : from.resume.toString(), "path of the resume file");
+                .text(from.resume == null ? "" : Text.path(from.resume), "path of the resume file");
         from.attachments.pack(out);
         packMetadata(out, from.metadata);
         packed = out.toBytes();
@@ -52,8 +52,8 @@ public final class Segment {
     }
 
     /**
-     * A segment whose bytes are those between the position and the limit of a direct buffer. The memory is lent while an
-     * offload runs: nobody may change it until the offload returned or its future is done.
+     * A segment whose bytes are those between the position and the limit of a direct buffer. The memory is lent while
+     * an offload runs: nobody may change it until the offload returned or its future is done.
      */
     public static Builder of(String key, ByteBuffer direct) {
         if (!direct.isDirect()) {

@@ -52,8 +52,7 @@ public final class SegmentWriter implements AutoCloseable {
             long id = completions.register((code, count, result, error) -> room.release());
             boolean opened = false;
             try {
-                Native.check(Native.writerOpen(pointer, queue, id, packed,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out), out);
+                Native.check(Native.writerOpen(pointer, queue, id, packed, call.packed, out), out);
                 opened = true;
                 return new SegmentWriter(driver, options, room, id, out[1]);
             } finally {
@@ -115,8 +114,8 @@ public final class SegmentWriter implements AutoCloseable {
                 throw new IllegalStateException(key + " is written as bytes: call write, or open it with records");
             }
             if (hasRecords && Long.compareUnsigned(id, lastId) <= 0) {
-                throw new IllegalArgumentException("record " + Long.toUnsignedString(id) + " of " + key + " comes after "
-                        + Long.toUnsignedString(lastId) + "; ids must increase");
+                throw new IllegalArgumentException("record " + Long.toUnsignedString(id) + " of " + key
+                        + " comes after " + Long.toUnsignedString(lastId) + "; ids must increase");
             }
             makePlace(RecordLayout.size(payload.remaining()));
             RecordLayout.put(batch, id, timeMicros, payload);
@@ -197,7 +196,7 @@ public final class SegmentWriter implements AutoCloseable {
             handOver();
             return driver.engine().submit(handle, null, (count, receipt) -> Receipt.take(receipt),
                     (writer, queue, operation, out) -> Native.writerCommit(writer, queue, operation, packed,
-                            call.deadlineMillis, call.stallMillis, call.flags, call.priority, out));
+                            call.packed, out));
         } finally {
             busy.set(false);
         }
@@ -209,8 +208,7 @@ public final class SegmentWriter implements AutoCloseable {
         begin();
         try {
             driver.engine().<Void>submit(handle, null, (count, none) -> null, (writer, queue, operation, out) ->
-                            Native.writerAbort(writer, queue, operation,
-                                    call.deadlineMillis, call.stallMillis, call.flags, call.priority, out))
+                            Native.writerAbort(writer, queue, operation, call.packed, out))
                     .await();
         } finally {
             busy.set(false);

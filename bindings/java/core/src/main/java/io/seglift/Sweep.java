@@ -35,8 +35,7 @@ public final class Sweep implements AutoCloseable {
             Cleanup step = engine.submit(handle, null, (count, cleanup) -> {
                         taken[0] = count;
                         return Cleanup.take(cleanup);
-                    }, (sweep, queue, id, out) -> Native.sweepFeed(sweep, queue, id, packed,
-                            call.deadlineMillis, call.stallMillis, call.flags, call.priority, out))
+                    }, (sweep, queue, id, out) -> Native.sweepFeed(sweep, queue, id, packed, call.packed, out))
                     .await();
             at += (int) taken[0];
             steps.accept(step);
@@ -44,16 +43,15 @@ public final class Sweep implements AutoCloseable {
     }
 
     /**
-     * Says that the list is complete, and judges what lies behind its last key. A list without a key is refused, because
-     * the sweep would delete everything.
+     * Says that the list is complete, and judges what lies behind its last key. A list without a key is refused,
+     * because the sweep would delete everything.
      */
     public void finish(Call call, Consumer<Cleanup> steps) throws SegliftException {
         engine.completions().refuseToWaitForItself();
         Cleanup step;
         do {
             step = engine.submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup), (sweep, queue, id, out) ->
-                            Native.sweepFinish(sweep, queue, id,
-                                    call.deadlineMillis, call.stallMillis, call.flags, call.priority, out))
+                            Native.sweepFinish(sweep, queue, id, call.packed, out))
                     .await();
             steps.accept(step);
         } while (!step.done());

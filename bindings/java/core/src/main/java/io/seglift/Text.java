@@ -4,8 +4,10 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystems;
+import java.nio.file.Path;
 
-/** Strings on their way to the library: strict UTF-8 without NUL. JNI's own strings are modified UTF-8. */
+/** Strings and paths on their way to the library: strict UTF-8 without NUL. JNI's own strings are modified UTF-8. */
 final class Text {
     private Text() {}
 
@@ -22,5 +24,14 @@ final class Text {
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException("the " + what + " contains half a surrogate pair: " + text, e);
         }
+    }
+
+    /** The name of a file, absolute, as the library opens it. */
+    static String path(Path file) {
+        if (file.getFileSystem() != FileSystems.getDefault()) {
+            throw new IllegalArgumentException(file + " is no file of this machine's own file system, but of "
+                    + file.getFileSystem().provider().getScheme() + ":");
+        }
+        return file.toAbsolutePath().toString();
     }
 }

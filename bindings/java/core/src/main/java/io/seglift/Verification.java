@@ -1,8 +1,8 @@
 package io.seglift;
 
 /**
- * A verify that runs on a thread of its own, because the library lists damage only to callers that wait. It reads a whole
- * object, so a thread is the least of what it costs.
+ * A verify that runs on a thread of its own, because the library lists damage only to callers that wait. It reads a
+ * whole object, so a thread is the least of what it costs.
  */
 final class Verification extends Pending<VerifyReport> {
     private final Handle token;
@@ -25,8 +25,7 @@ final class Verification extends Pending<VerifyReport> {
             byte[] report;
             long pointer = driver.enter();
             try {
-                report = Native.verify(pointer, token.pointer(), ref.packed,
-                        call.deadlineMillis, call.stallMillis, call.flags, call.priority, out);
+                report = Native.verify(pointer, token.pointer(), ref.packed, call.packed, out);
             } finally {
                 driver.leave();
             }

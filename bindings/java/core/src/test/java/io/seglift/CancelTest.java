@@ -45,7 +45,8 @@ class CancelTest {
             ByteBuffer into = ByteBuffer.allocateDirect(5000);
             assertInstanceOf(CancelledException.class, interrupted(() -> seglift.read(ref, 0, into, Call.DEFAULT)));
             assertEquals(0, into.position());
-            assertInstanceOf(CancelledException.class, interrupted(() -> seglift.stat(SegmentRef.of("t/0"), Call.DEFAULT)));
+            assertInstanceOf(CancelledException.class,
+                    interrupted(() -> seglift.stat(SegmentRef.of("t/0"), Call.DEFAULT)));
             assertInstanceOf(CancelledException.class,
                     interrupted(() -> seglift.verify(SegmentRef.of("t/0"), Call.DEFAULT)));
             Waiting.until(() -> seglift.engine().completions().pending() == 0);
@@ -133,23 +134,29 @@ class CancelTest {
 
     @Test
     void waitingOnTheThreadThatEndsTheWaitIsAnErrorAndNotForEver() throws Exception {
-        try (Seglift seglift = Seglift.open("memory:", Map.of())) {
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
             SegmentRef ref = offload(seglift);
-            CompletableFuture<SegmentInfo> chained = seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(10), Call.DEFAULT)
-                    .thenApply(n -> {
-                        try {
-                            return seglift.stat(ref, Call.DEFAULT);
-                        } catch (SegliftException e) {
-                            throw new AssertionError(e);
-                        }
-                    });
-            try {
-                chained.get(30, TimeUnit.SECONDS);
-            } catch (ExecutionException e) {
-                // It may also have run on this thread, when the read was over before thenApply.
-                assertInstanceOf(IllegalStateException.class, e.getCause());
-                assertTrue(e.getCause().getMessage().contains("thenApplyAsync"));
-            }
+            CompletableFuture<Integer> read =
+                    seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(10), Call.DEFAULT);
+            CompletableFuture<Throwable> waits = read.handle((n, failure) ->
+                    assertThrows(IllegalStateException.class, () -> seglift.stat(ref, Call.DEFAULT)));
+            read.cancel(true);
+            String message = waits.get(Waiting.PATIENCE.toSeconds(), TimeUnit.SECONDS).getMessage();
+            assertTrue(message.contains("thenApplyAsync"), message);
         }
+    }
+
+    @Test
+    void closingOnTheThreadThatEndsOperationsIsFine() throws Exception {
+        Seglift seglift = Seglift.open(READS_HANG, Map.of());
+        SegmentRef ref = offload(seglift);
+        CompletableFuture<Integer> read = seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(10), Call.DEFAULT);
+        CompletableFuture<Boolean> closed = read.handle((n, failure) -> {
+            seglift.close();
+            return true;
+        });
+        read.cancel(true);
+        assertTrue(closed.get(Waiting.PATIENCE.toSeconds(), TimeUnit.SECONDS));
+        Waiting.until(() -> !seglift.engine().completions().isAlive());
     }
 }

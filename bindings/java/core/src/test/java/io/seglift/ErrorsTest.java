@@ -103,7 +103,8 @@ class ErrorsTest {
                 "TIMED_OUT", TimedOutException.class,
                 "PERMISSION_DENIED", SegliftException.class);
         for (Map.Entry<String, Class<? extends SegliftException>> entry : classes.entrySet()) {
-            try (Seglift seglift = Seglift.open("fault+memory:?list=*:" + entry.getKey(), Map.of("retry.attempts", "1"));
+            String uri = "fault+memory:?list=*:" + entry.getKey();
+            try (Seglift seglift = Seglift.open(uri, Map.of("retry.attempts", "1"));
                     Lister lister = seglift.list("", "")) {
                 SegliftException failure = assertThrows(SegliftException.class, () -> lister.next(0, Call.DEFAULT));
                 assertEquals(entry.getKey(), failure.code().name());

@@ -69,7 +69,9 @@ class RecordsTest {
     void aBatchBeginsAtTheFirstRecordThatIsNotLower() throws Exception {
         try (Seglift seglift = Seglift.open("memory:", Map.of())) {
             SegmentRef ref = write(seglift, "t/gaps", List.of(
-                    new Sample(10, 1, new byte[] {1}), new Sample(20, 2, new byte[] {2}), new Sample(-1, 3, new byte[0])));
+                    new Sample(10, 1, new byte[] {1}),
+                    new Sample(20, 2, new byte[] {2}),
+                    new Sample(-1, 3, new byte[0])));
             try (Records records = seglift.readRecords(ref, 11, 1, 0, Call.DEFAULT)) {
                 assertEquals(20, records.iterator().next().id());
                 assertEquals(21, records.nextId());

@@ -221,8 +221,9 @@ class RoundtripTest {
     void aDeleteAnswersForEachKey(String store) throws Exception {
         try (Seglift seglift = open(store)) {
             SegmentRef ref = offload(seglift, "t/0/gone", Samples.bytes(1000, 12));
-            List<DeleteResult> results = seglift.delete(List.of("t/0/never", "t/../bad", "t/0/gone"), Call.DEFAULT);
-            assertEquals(List.of("t/0/never", "t/../bad", "t/0/gone"), results.stream().map(DeleteResult::key).toList());
+            List<String> keys = List.of("t/0/never", "t/../bad", "t/0/gone");
+            List<DeleteResult> results = seglift.delete(keys, Call.DEFAULT);
+            assertEquals(keys, results.stream().map(DeleteResult::key).toList());
             assertTrue(results.get(0).failure().isEmpty());
             assertEquals(Code.INVALID_ARGUMENT, results.get(1).failure().orElseThrow().code());
             assertTrue(results.get(2).failure().isEmpty());

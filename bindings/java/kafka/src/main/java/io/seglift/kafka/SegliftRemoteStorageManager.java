@@ -41,9 +41,11 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private static final int FETCH_BUFFERS_KEPT = 64;
 
     private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
-    private volatile Failures failures = new Failures(new FailureLog("not configured", System::nanoTime));
-    private volatile Seglift store;
-    private volatile Call delete;
+    private volatile Failures failures = new Failures(new FailureLog("that is not configured", System::nanoTime));
+    private volatile Tier tier;
+
+    /** What {@link #configure} opened. */
+    private record Tier(Seglift store, Call delete) {}
 
     /** Made by the broker, by name; it calls {@link #configure} next. */
     public SegliftRemoteStorageManager() {}
@@ -57,10 +59,10 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     @Override
     public void configure(Map<String, ?> configs) {
         KafkaSettings settings = KafkaSettings.of(configs);
+        failures = new Failures(new FailureLog(settings.store(), System::nanoTime));
         try {
-            delete = Call.DEFAULT.withDeadline(settings.deleteTimeout());
-            failures = new Failures(new FailureLog(settings.store(), System::nanoTime));
-            store = Seglift.open(settings.store(), settings.library());
+            Seglift store = Seglift.open(settings.store(), settings.library());
+            tier = new Tier(store, Call.DEFAULT.withDeadline(settings.deleteTimeout()));
         } catch (SegliftException | LinkageError e) {
             ConfigException refused =
                     new ConfigException("tiered storage " + settings.store() + " cannot be opened: " + e.getMessage());
@@ -78,8 +80,8 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     @Override
     public Optional<CustomMetadata> copyLogSegmentData(RemoteLogSegmentMetadata metadata, LogSegmentData data)
             throws RemoteStorageException {
-        return guarded("copying", metadata, store -> {
-            Receipt receipt = store.offload(SegmentCopy.of(metadata, data), Call.DEFAULT);
+        return guarded("copying", metadata, tier -> {
+            Receipt receipt = tier.store().offload(SegmentCopy.of(metadata, data), Call.DEFAULT);
             byte[] token = receipt.token();
             if (token.length > CUSTOM_METADATA_MAX) {
                 throw new RemoteStorageException("the receipt's token has " + token.length
@@ -104,13 +106,13 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     @Override
     public InputStream fetchLogSegment(RemoteLogSegmentMetadata metadata, int startPosition, int endPosition)
             throws RemoteStorageException {
-        return guarded("fetching", metadata, store -> {
+        return guarded("fetching", metadata, tier -> {
             int size = metadata.segmentSizeInBytes();
             if (startPosition < 0 || startPosition > size || endPosition < startPosition) {
                 throw new RemoteStorageException("there is no range from " + startPosition + " to " + endPosition
                         + " in the " + size + " bytes of segment " + SegmentKeys.of(metadata.remoteLogSegmentId()));
             }
-            StoredSegment segment = new StoredSegment(store, StoredSegment.ref(metadata), failures);
+            StoredSegment segment = new StoredSegment(tier.store(), StoredSegment.ref(metadata), failures);
             return new SegmentInputStream(segment, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
         });
     }
@@ -118,10 +120,10 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     /** {@inheritDoc} */
     @Override
     public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType) throws RemoteStorageException {
-        return guarded("fetching the " + indexType + " index of", metadata, store -> {
+        return guarded("fetching the " + indexType + " index of", metadata, tier -> {
             try {
                 SegmentRef ref = StoredSegment.ref(metadata);
-                return new BytesInputStream(store.readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT));
+                return new BytesInputStream(tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT));
             } catch (OutOfRangeException e) {
                 throw new RemoteResourceNotFoundException(
                         "segment " + SegmentKeys.of(metadata.remoteLogSegmentId()) + " has no " + indexType + " index", e);
@@ -132,9 +134,9 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     /** Removes the segment's object; success if there is none. {@inheritDoc} */
     @Override
     public void deleteLogSegmentData(RemoteLogSegmentMetadata metadata) throws RemoteStorageException {
-        guarded("deleting", metadata, store -> {
-            List<DeleteResult> results = store.delete(List.of(SegmentKeys.of(metadata.remoteLogSegmentId())), delete);
-            for (DeleteResult result : results) {
+        guarded("deleting", metadata, tier -> {
+            List<String> keys = List.of(SegmentKeys.of(metadata.remoteLogSegmentId()));
+            for (DeleteResult result : tier.store().delete(keys, tier.delete())) {
                 if (result.failure().isPresent()) {
                     throw result.failure().get();
                 }
@@ -146,23 +148,23 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     /** Ends what still runs, and closes the store. */
     @Override
     public void close() {
-        Seglift open = store;
+        Tier open = tier;
         if (open != null) {
-            open.close();
-            LOG.info("Tiered storage {} is closed", open.uri());
+            open.store().close();
+            LOG.info("Tiered storage {} is closed", open.store().uri());
         }
     }
 
     @FunctionalInterface
     private interface Operation<T> {
-        T on(Seglift store) throws Exception;
+        T on(Tier tier) throws Exception;
     }
 
     /** The one place through which failures leave. */
     private <T> T guarded(String action, RemoteLogSegmentMetadata metadata, Operation<T> operation)
             throws RemoteStorageException {
         try {
-            Seglift open = store;
+            Tier open = tier;
             if (open == null) {
                 throw new IllegalStateException("configure was not called, or failed");
             }

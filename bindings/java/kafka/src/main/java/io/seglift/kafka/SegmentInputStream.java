@@ -12,8 +12,9 @@ import java.util.concurrent.locks.ReentrantLock;
  * it, one batch after the other up to a mebibyte or so, and closes it early.
  *
  * <p>Bytes are fetched into a shared direct buffer and copied from there to the caller's array; nothing else is copied or
- * allocated. The first fetch is small, for a short first answer, unless the caller asks for more at once; each later one is
- * twice as large, up to the buffer. What lies ahead of them the library fetches by itself, because it sees adjacent reads.
+ * allocated. Each fetch fills the buffer, the first one too: the broker answers nobody before it has read all that it wants,
+ * which is a buffer full by default, so a small first fetch would only be a request more in its way. What lies ahead the
+ * library fetches by itself, once it sees that one stream begins where another ended.
  *
  * <p>Invariant: the buffer goes back when the stream is closed and no fetch into it runs. So a close during a read does
  * not wait: the read gives the buffer back when it ends.
@@ -32,9 +33,6 @@ final class SegmentInputStream extends InputStream {
         IOException failure(Throwable failure);
     }
 
-    /** Four batches of the size that producers send by default, or one block of the store. */
-    private static final int FIRST_FETCH = 64 << 10;
-
     private final Source source;
     private final FetchBuffers.Lease lease;
     /** What was fetched and not yet read lies between its position and its limit. */
@@ -45,7 +43,6 @@ final class SegmentInputStream extends InputStream {
     private long offset;
     /** Where the stream ends in the segment. */
     private long end;
-    private int nextFetch = FIRST_FETCH;
 
     /**
      * @param start first byte of the segment to be read
@@ -66,7 +63,7 @@ final class SegmentInputStream extends InputStream {
      */
     SegmentInputStream open() throws IOException {
         try {
-            fetch(FIRST_FETCH);
+            fetch();
             return this;
         } catch (Throwable e) {
             close();
@@ -78,7 +75,7 @@ final class SegmentInputStream extends InputStream {
     public int read() throws IOException {
         enter();
         try {
-            return available(1) ? Byte.toUnsignedInt(fetched.get()) : -1;
+            return hasNext() ? Byte.toUnsignedInt(fetched.get()) : -1;
         } finally {
             leave();
         }
@@ -94,7 +91,7 @@ final class SegmentInputStream extends InputStream {
         enter();
         try {
             int done = 0;
-            while (done < length && available(length - done)) {
+            while (done < length && hasNext()) {
                 int count = Math.min(length - done, fetched.remaining());
                 fetched.get(into, at + done, count);
                 done += count;
@@ -138,11 +135,11 @@ final class SegmentInputStream extends InputStream {
         giveBackIfClosed();
     }
 
-    /** Whether there is a byte to read, fetched now if need be with {@code wanted} in mind. */
-    private boolean available(int wanted) throws IOException {
+    /** Whether there is a byte to read, fetched now if need be. */
+    private boolean hasNext() throws IOException {
         if (!fetched.hasRemaining() && offset < end) {
             try {
-                fetch(wanted);
+                fetch();
             } catch (Throwable e) {
                 throw source.failure(e);
             }
@@ -150,9 +147,8 @@ final class SegmentInputStream extends InputStream {
         return fetched.hasRemaining();
     }
 
-    private void fetch(int wanted) throws IOException {
-        int most = (int) Math.min(fetched.capacity(), end - offset);
-        fetched.clear().limit(Math.min(most, Math.max(wanted, nextFetch)));
+    private void fetch() throws IOException {
+        fetched.clear().limit((int) Math.min(fetched.capacity(), end - offset));
         int count = 0;
         try {
             count = source.read(offset, fetched);
@@ -165,7 +161,6 @@ final class SegmentInputStream extends InputStream {
         if (count == 0) {
             end = offset;
         }
-        nextFetch = Math.min(2 * nextFetch, fetched.capacity());
     }
 
     private void enter() throws IOException {

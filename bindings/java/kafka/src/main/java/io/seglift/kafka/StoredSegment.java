@@ -10,8 +10,8 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata.Custo
 
 /** A segment in the store, as its streams read it. */
 record StoredSegment(Seglift store, SegmentRef ref, Failures failures) implements SegmentInputStream.Source {
-    /** Who opens a segment reads on: the library fetches ahead from the first read. */
-    private static final Call READ = Call.DEFAULT.sequential();
+    /** Whoever opens a segment where another stream of it ended reads on; others do not. The library sees it. */
+    private static final Call READ = Call.DEFAULT.maybeSequential();
 
     /** Which object a segment is, with the token that its copy returned, if Kafka has it. */
     static SegmentRef ref(RemoteLogSegmentMetadata metadata) {
