@@ -17,6 +17,9 @@ class LeakTest {
     /** Four times what was seen. A leak of 80 bytes in each operation is more; of 4, where there are two million. */
     private static final long GROWTH_KIB = 8 << 10;
 
+    /** The JVM's compiler and the library have pools of threads that breathe. */
+    private static final int POOLS = 4;
+
     @Test
     void aHundredThousandOperationsOfWhichManyAreCancelledLeaveNothingBehind() throws Exception {
         ProcessBuilder command = new ProcessBuilder(
@@ -44,8 +47,8 @@ class LeakTest {
         assertEquals(counted.get("begun"), counted.get("ended"), "each operation ends once");
         assertTrue(counted.get("cancelled") > OPERATIONS / 100, said);
         assertEquals(0, counted.get("pending"), said);
-        assertEquals(counted.get("files.before"), counted.get("files.after"), said);
-        assertEquals(counted.get("threads.before"), counted.get("threads.after"), said);
+        assertTrue(counted.get("files.after") <= counted.get("files.before"), said);
+        assertTrue(counted.get("threads.after") <= counted.get("threads.before") + POOLS, said);
         counted.forEach((name, value) -> assertTrue(!name.startsWith("seglift_") || value == 0, name + " is " + value));
         assertTrue(counted.containsKey("seglift_lent_bytes[]"), said);
         long growth = counted.get("resident.after") - counted.get("resident.before");
