@@ -79,7 +79,9 @@ final class Broker {
     private Process run(String mainClass, String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xms128m", "-Xmx512m", "-Xcheck:jni", version.logging(), mainClass));
+                "-Xms128m", "-Xmx512m", "-Xcheck:jni", version.logging()));
+        command.addAll(Scale.jvmOptions());
+        command.add(mainClass);
         command.addAll(List.of(arguments));
         ProcessBuilder builder = new ProcessBuilder(command);
         builder.environment().put("CLASSPATH", version.classPath());

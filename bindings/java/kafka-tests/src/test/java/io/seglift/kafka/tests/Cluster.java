@@ -115,10 +115,10 @@ final class Cluster implements AutoCloseable {
     }
 
     /** Creates a tiered topic on broker 1, whose sealed segments leave the disk as soon as they are copied. */
-    Load createTopic(String name, int partitions) throws Exception {
+    Load createTopic(String name, int partitions, long segmentBytes) throws Exception {
         Map<String, String> config = Map.of(
                 "remote.storage.enable", "true",
-                "segment.bytes", Long.toString(Scale.segmentBytes()),
+                "segment.bytes", Long.toString(segmentBytes),
                 "local.retention.bytes", "1",
                 "retention.ms", "-1",
                 "file.delete.delay.ms", "500");
@@ -127,7 +127,7 @@ final class Cluster implements AutoCloseable {
             replicas.put(partition, List.of(1));
         }
         admin.createTopics(List.of(new NewTopic(name, replicas).configs(config))).all().get();
-        return new Load(this, name, partitions, name.hashCode());
+        return new Load(this, name, partitions, segmentBytes);
     }
 
     void deleteTopic(String name) throws Exception {

@@ -25,8 +25,8 @@ class CredentialsTest {
         Store store = Store.bucket("minio");
         try (Cluster cluster = Cluster.start(KafkaVersion.V4_2, SCRATCH.folder(), store,
                 Map.of("s3.secret.key", WRONG))) {
-            Load load = cluster.createTopic("refused", 2);
-            load.produce(CompressionType.NONE, Scale.mebibytes(20));
+            Load load = cluster.createTopic("refused", 2, Scale.segmentBytes());
+            load.produce(CompressionType.NONE, Scale.mebibytes(12));
             Broker broker = cluster.broker(1);
             Await.until(FAILURES + " copies failed", Scale.patience(), () -> lines(broker, COPY_FAILED).size() + " did",
                     () -> lines(broker, COPY_FAILED).size() >= FAILURES);
