@@ -37,6 +37,17 @@ final class Check {
         consume(true);
     }
 
+    /** The last message of each partition, which is on the broker's disk. */
+    void newest() {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(false)) {
+            for (TopicPartition partition : partitions) {
+                Sent sent = load.sent(partition.partition());
+                int last = sent.count() - 1;
+                firstComesFrom(consumer, partition, sent.offset(last), last);
+            }
+        }
+    }
+
     /** Seeks to random offsets: the message there comes first. */
     void seeksByOffset(int times, long seed) {
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(false)) {
