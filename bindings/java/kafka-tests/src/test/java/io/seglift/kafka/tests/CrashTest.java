@@ -26,7 +26,7 @@ class CrashTest {
     void killsInTheMiddleOfCopiesLoseNothingAndLeaveNothingThatIsNotCleanedUp() throws Exception {
         Store.Bucket store = Store.bucket("minio");
         try (Cluster cluster = Cluster.start(KafkaVersion.V4_2, SCRATCH.folder(), store, SLOW)) {
-            Load load = cluster.createTopic("crash", 3);
+            Load load = cluster.createTopic("crash", 3, Scale.segmentInParts());
             for (int kill = 0; kill < KILLS; kill++) {
                 Set<String> before = new TreeSet<>(store.uploads());
                 CompletableFuture<Void> producer =
