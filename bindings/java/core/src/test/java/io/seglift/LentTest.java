@@ -49,10 +49,7 @@ class LentTest {
     void whatWasNeverClosedIsFreedAndToldOf() throws Exception {
         try (Seglift seglift = Seglift.open("memory:", Map.of())) {
             forget(seglift);
-            Waiting.until(() -> {
-                System.gc();
-                return warnings.size() == 2;
-            });
+            collectUntilToldOf(2);
             assertTrue(warnings.stream().anyMatch(line -> line.startsWith("Bytes were never closed")));
             assertTrue(warnings.stream().anyMatch(line -> line.startsWith("Records were never closed")));
         }
@@ -77,15 +74,21 @@ class LentTest {
             String key = records(seglift).key();
             ByteBuffer slice = seglift.readObject(key, 0, 10, Call.DEFAULT).buffer().slice(2, 4);
             forget(seglift);
-            Waiting.until(() -> {
-                System.gc();
-                return warnings.size() == 2;
-            });
+            collectUntilToldOf(2);
             try (Bytes again = seglift.readObject(key, 2, 4, Call.DEFAULT)) {
                 assertEquals(again.buffer(), slice);
             }
             assertEquals(2, warnings.size(), "none of the slice's");
+            slice = null;
+            collectUntilToldOf(3);
         }
+    }
+
+    private void collectUntilToldOf(int forgotten) throws InterruptedException {
+        Waiting.until(() -> {
+            System.gc();
+            return warnings.size() == forgotten;
+        });
     }
 
     private static void forget(Seglift seglift) throws SegliftException {
