@@ -18,10 +18,11 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * {@code seglift-kafka live-keys}: prints the keys of all segments that Kafka refers to, for {@code seglift sweep --live}.
+ * {@code seglift-kafka live-keys}: prints the keys of all segments that Kafka refers to, for {@code seglift sweep
+ * --live}.
  *
- * <p>Invariant: it prints all of them or none, because what is not in the list may be deleted. Nothing is printed before
- * everything was read, and nothing but keys goes to standard output.
+ * <p>Invariant: it prints all of them or none, because what is not in the list may be deleted. Nothing is printed
+ * before everything was read, and nothing but keys goes to standard output.
  */
 public final class LiveKeys {
     /** All keys were printed. */
@@ -42,16 +43,16 @@ public final class LiveKeys {
 
               --bootstrap-server HOST:PORT  a broker of the cluster
               --command-config FILE         properties of the client, such as security.protocol
-              --in-flight TIME              how long a broker may be at a copy or a removal (default 1d); a segment whose copy
-                                            or removal began earlier and never ended is not live. Longer than the setting
-                                            deadline.offload and the clocks' difference
+              --in-flight TIME              how long a broker may be at a copy or a removal (default 1d); a segment
+                                            whose copy or removal began earlier and never ended is not live.
+                                            Longer than the setting deadline.offload and the clocks' difference
               --timeout TIME                total time (default 10m)
-              --allow-truncated             go on if the topic's first records are gone; only right if its retention is longer
-                                            than that of every tiered topic
+              --allow-truncated             go on if the topic's first records are gone; only right if its
+                                            retention is longer than that of every tiered topic
               --help                        this text
 
-            Times are whole numbers with ms, s, m, h or d. Exit status: 0 all keys were printed, 1 they could not be had and
-            none was printed, 2 the command line is wrong.
+            Times are whole numbers with ms, s, m, h or d. Exit status: 0 all keys were printed, 1 they could not be
+            had and none was printed, 2 the command line is wrong.
             """;
 
     private final Function<Properties, Consumer<byte[], byte[]>> client;
@@ -160,7 +161,7 @@ public final class LiveKeys {
     private List<String> keys(Options options) throws MetadataTopic.IncompleteException {
         LiveSegments segments = new LiveSegments();
         try (Consumer<byte[], byte[]> consumer = client.apply(options.client())) {
-            new MetadataTopic(consumer).read(options.timeout, options.allowTruncated, segments::accept);
+            new MetadataTopic(consumer).read(options.timeout, options.allowTruncated, segments);
         }
         List<String> keys = segments.keys(Instant.now(), options.inFlight);
         err.println(keys.size() + " live segments");
@@ -179,6 +180,6 @@ public final class LiveKeys {
 
     private static String reason(Throwable failure) {
         Throwable cause = failure.getCause();
-        return cause == null || cause == failure ? failure.getMessage() : failure.getMessage() + ": " + cause.getMessage();
+        return failure.getMessage() + (cause == null ? "" : ": " + cause.getMessage());
     }
 }

@@ -9,6 +9,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -46,7 +47,7 @@ class SegliftRemoteStorageManagerTest {
     }
 
     private SegliftRemoteStorageManager opened(Map<String, String> more) {
-        var settings = new java.util.HashMap<String, Object>(
+        Map<String, Object> settings = new HashMap<>(
                 Map.of("store", "file://" + tier, "owner", "test-cluster", "broker.id", 1, "file.fsync", "false"));
         settings.putAll(more);
         SegliftRemoteStorageManager opened = new SegliftRemoteStorageManager();
@@ -94,7 +95,8 @@ class SegliftRemoteStorageManagerTest {
         assertArrayEquals(Files.readAllBytes(segment.data().offsetIndex()), index(copied, IndexType.OFFSET));
         assertArrayEquals(Files.readAllBytes(segment.data().timeIndex()), index(copied, IndexType.TIMESTAMP));
         assertArrayEquals(
-                Files.readAllBytes(segment.data().transactionIndex().orElseThrow()), index(copied, IndexType.TRANSACTION));
+                Files.readAllBytes(segment.data().transactionIndex().orElseThrow()),
+                index(copied, IndexType.TRANSACTION));
         assertArrayEquals(
                 Files.readAllBytes(segment.data().producerSnapshotIndex()), index(copied, IndexType.PRODUCER_SNAPSHOT));
         assertArrayEquals(KafkaSegment.LEADER_EPOCHS, index(copied, IndexType.LEADER_EPOCH));
