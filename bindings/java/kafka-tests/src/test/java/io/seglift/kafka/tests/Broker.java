@@ -7,9 +7,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 
 /** One broker: a folder with its properties, its data and its log, and the process that runs on them, if one does. */
@@ -19,6 +19,7 @@ final class Broker {
             "WARNING: JNI");
 
     private final KafkaVersion version;
+    private final Path data;
     private final Path properties;
     private final Path log;
     private Process process;
@@ -26,16 +27,21 @@ final class Broker {
     /** Writes the properties and formats the storage. */
     Broker(KafkaVersion version, Path folder, String clusterId, Map<String, String> settings) throws Exception {
         this.version = version;
-        Files.createDirectories(folder.resolve("data"));
+        data = Files.createDirectories(folder.resolve("data"));
         properties = folder.resolve("server.properties");
         log = folder.resolve("broker.log");
-        Map<String, String> all = new TreeMap<>(settings);
-        all.put("log.dirs", folder.resolve("data").toString());
-        Files.write(properties, all.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).toList());
+        configure(settings);
         int status = run("kafka.tools.StorageTool", "format", "-t", clusterId, "-c", properties.toString()).waitFor();
         if (status != 0) {
             throw new AssertionError("formatting failed; " + log + " says why:\n" + log());
         }
+    }
+
+    /** Writes other properties, for the next start. */
+    void configure(Map<String, String> settings) throws IOException {
+        Map<String, String> all = new HashMap<>(settings);
+        all.put("log.dirs", data.toString());
+        SettingsFile.write(properties, all);
     }
 
     void start() throws IOException {

@@ -21,7 +21,7 @@ class CredentialsTest {
     static final Scratch SCRATCH = new Scratch();
 
     @Test
-    void wrongCredentialsAreExplainedInTheLogOnceHoweverOftenCopiesFail() throws Exception {
+    void wrongCredentialsAreExplainedInTheLogOnceAndRightOnesLetTheSegmentsLeave() throws Exception {
         Store store = Store.bucket("minio");
         try (Cluster cluster = Cluster.start(KafkaVersion.V4_2, SCRATCH.folder(), store,
                 Map.of("s3.secret.key", WRONG))) {
@@ -36,6 +36,11 @@ class CredentialsTest {
             assertTrue(lines(broker, "Remedy:").get(0).contains("rsm.config.s3.secret.key"));
             assertEquals(1, lines(broker, "Caused by: io.seglift").size(), "one trace tells where it came from");
             assertFalse(broker.log().contains(WRONG), "the secret is in the log");
+            assertEquals(List.of(), store.contents());
+
+            cluster.reconfigure(1, Map.of());
+            new Tiering(cluster, load).awaitSegmentsLeft();
+            new Check(cluster, load).everything();
         }
     }
 

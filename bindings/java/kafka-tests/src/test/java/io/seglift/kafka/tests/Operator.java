@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -26,9 +27,9 @@ final class Operator {
         this.store = store;
         this.folder = folder;
         settings = folder.resolve("seglift.properties");
-        Map<String, String> all = new TreeMap<>(store.settings());
+        Map<String, String> all = new HashMap<>(store.settings());
         all.put("owner", Cluster.OWNER);
-        Files.write(settings, all.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).toList());
+        SettingsFile.write(settings, all);
     }
 
     /** The keys of the segments in the store. */

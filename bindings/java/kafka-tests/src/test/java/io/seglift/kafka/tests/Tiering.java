@@ -33,8 +33,12 @@ final class Tiering {
 
     /** Waits until every sealed segment was copied and has left the leader's disk; each partition has at least one. */
     void awaitSegmentsLeft() throws Exception {
-        Await.until("the sealed segments of " + load.topic() + " have left", Scale.patience(), () -> places().toString(),
-                () -> places().values().stream().allMatch(place -> place.hasLeft(load.segmentBytes())));
+        Await.until("the sealed segments of " + load.topic() + " have left", Scale.patience(),
+                () -> places().toString(), () -> {
+                    Collection<Place> places = places().values();
+                    return places.size() == load.topicPartitions().size()
+                            && places.stream().allMatch(place -> place.hasLeft(load.segmentBytes()));
+                });
     }
 
     private Map<Integer, Place> places() {
