@@ -60,8 +60,13 @@ test-kafka: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/java.sh target/java/kafka-testing
 	@$(JAVA_ENV) scripts/test-java.sh kafka kafka-tests
 
+## bench-kafka: what tiering costs a broker's JVM, in CPU seconds per GiB; never a test
+bench-kafka: java
+	@$(MVN) --quiet --batch-mode --file bindings/java/pom.xml compile --projects .,kafka-bench
+	@python3 bindings/java/kafka-bench/run.py target/java/kafka
+
 ## test-java-25: test-java in a JVM 25: JAVA25_HOME, or one of /usr/lib/jvm
 test-java-25: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh --jvm 25 core
 
-.PHONY: java install-java java-library java-library-testing test-java test-kafka test-java-25
+.PHONY: java install-java java-library java-library-testing test-java test-kafka bench-kafka test-java-25

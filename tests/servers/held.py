@@ -12,10 +12,13 @@ _shared = {}
 
 
 class Held:
-    """A store that runs until `end`, or until this process ends, however it ends; `wrapper` is a command that runs it."""
+    """A store that runs until `end`, or until this process ends, however it ends.
 
-    def __init__(self, kind, tls=False, wrapper=()):
-        command = [*wrapper, sys.executable, Path(__file__).with_name("serve.py"), kind] + (["--tls"] if tls else [])
+    `wrapper` is a command that runs it; `options` are more of serve.py's."""
+
+    def __init__(self, kind, tls=False, wrapper=(), options=()):
+        command = [*wrapper, sys.executable, Path(__file__).with_name("serve.py"), kind, *options]
+        command += ["--tls"] if tls else []
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         assert line, f"{kind} did not start; serve.py says why"

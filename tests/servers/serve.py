@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs one real object store for as long as somebody holds its standard input.
 
-    serve.py versitygw|minio [--tls]
+    serve.py versitygw|minio [--tls] [--cheap-etags]
 
 It prints one line of JSON (kind, endpoint, access_key, secret_key, ca_file, log) once the store answers
 signed requests. Then each line that it reads is an order, a JSON array of a name and its arguments, and
@@ -14,6 +14,9 @@ gets one line of JSON back:
 
 An order that fails ends it with status 1. At the end of its input, which also comes when its parent is
 killed, it removes the store and everything that the store held.
+
+--cheap-etags: versitygw makes ETags of its checksums, not of an MD5 of every byte, which would take most of the
+processors from whoever is measured beside it.
 """
 
 import json
@@ -38,9 +41,10 @@ PATIENCE = 60  # seconds; MinIO takes one, on a busy machine ten
 
 
 class Server:
-    def __init__(self, kind, tls):
+    def __init__(self, kind, tls, cheap_etags):
         installed = subprocess.run([SCRIPTS / "test-servers.sh", kind], stdout=subprocess.PIPE, check=True, text=True)
         self.program, self.kind, self.tls = installed.stdout.strip(), kind, tls
+        self.posix = ["posix", "--data-integrity-etag"] if cheap_etags else ["posix"]
         self.folder = Path(tempfile.mkdtemp(prefix=f"seglift-{kind}-"))
         for name in ["data", "certificates"]:
             (self.folder / name).mkdir()
@@ -76,7 +80,7 @@ class Server:
         if self.kind == "versitygw":
             pair = ["--cert", certificates / "public.crt", "--key", certificates / "private.key"] if self.tls else []
             # Kept connections are what every real endpoint offers.
-            return [self.program, "-q", "--keep-alive", "--port", address, *pair, "posix", self.folder / "data"]
+            return [self.program, "-q", "--keep-alive", "--port", address, *pair, *self.posix, self.folder / "data"]
         return [
             *[self.program, "server", "--quiet", "--address", address],
             *["--certs-dir", certificates, self.folder / "data"],
@@ -145,7 +149,7 @@ def main():
     # Ctrl-C is for whoever runs the tests; this process ends when they do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setpgid(0, 0)
-    server = Server(sys.argv[1], "--tls" in sys.argv[2:])
+    server = Server(sys.argv[1], "--tls" in sys.argv[2:], "--cheap-etags" in sys.argv[2:])
     try:
         facts = {name: getattr(server, name) for name in ["kind", "access_key", "secret_key"]}
         facts["endpoint"], facts["log"] = server.s3.endpoint, str(server.folder / "log")

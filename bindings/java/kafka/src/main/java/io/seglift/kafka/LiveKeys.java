@@ -1,6 +1,8 @@
 package io.seglift.kafka;
 
+import java.io.BufferedOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.Reader;
 import java.nio.charset.StandardCharsets;
@@ -82,7 +84,7 @@ public final class LiveKeys {
         private boolean allowTruncated;
         private boolean help;
 
-        static Options of(String[] args) throws IOException {
+        static Options of(String[] args) {
             if (args.length == 0) {
                 throw new IllegalArgumentException("a command is missing: live-keys");
             }
@@ -115,9 +117,11 @@ public final class LiveKeys {
             return args[i];
         }
 
-        private void load(Path file) throws IOException {
+        private void load(Path file) {
             try (Reader reader = Files.newBufferedReader(file, StandardCharsets.UTF_8)) {
                 client.load(reader);
+            } catch (IOException e) {
+                throw new IllegalArgumentException("--command-config cannot be read: " + e, e);
             }
         }
 
@@ -140,7 +144,7 @@ public final class LiveKeys {
         Options options;
         try {
             options = Options.of(args);
-        } catch (IllegalArgumentException | IOException e) {
+        } catch (IllegalArgumentException e) {
             err.println("seglift-kafka: " + e.getMessage());
             err.println("`seglift-kafka --help` shows the options");
             return USAGE;
@@ -159,20 +163,23 @@ public final class LiveKeys {
     }
 
     private List<String> keys(Options options) throws MetadataTopic.IncompleteException {
+        Instant now = Instant.now();
         LiveSegments segments = new LiveSegments();
         try (Consumer<byte[], byte[]> consumer = client.apply(options.client())) {
             new MetadataTopic(consumer).read(options.timeout, options.allowTruncated, segments);
         }
-        List<String> keys = segments.keys(Instant.now(), options.inFlight);
+        List<String> keys = segments.keys(now, options.inFlight);
         err.println(keys.size() + " live segments");
         return keys;
     }
 
     private void print(List<String> keys) throws IOException {
-        StringBuilder lines = new StringBuilder();
-        keys.forEach(key -> lines.append(key).append('\n'));
-        out.write(lines.toString().getBytes(StandardCharsets.US_ASCII));
-        out.flush();
+        OutputStream lines = new BufferedOutputStream(out, 64 << 10);
+        for (String key : keys) {
+            lines.write(key.getBytes(StandardCharsets.US_ASCII));
+            lines.write('\n');
+        }
+        lines.flush();
         if (out.checkError()) {
             throw new IOException("standard output could not be written; what is there is not the whole list");
         }

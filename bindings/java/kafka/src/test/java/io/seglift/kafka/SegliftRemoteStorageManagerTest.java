@@ -103,6 +103,23 @@ class SegliftRemoteStorageManagerTest {
     }
 
     @Test
+    void anIndexIsReadInAnyWayAndEndsWithItsClose() throws Exception {
+        KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
+        byte[] expected = Files.readAllBytes(segment.data().timeIndex());
+        InputStream in = manager.fetchIndex(segment.copied(manager), IndexType.TIMESTAMP);
+        assertEquals(expected.length, in.available());
+        assertEquals(Byte.toUnsignedInt(expected[0]), in.read());
+        assertEquals(9, in.skip(9));
+        assertEquals(0, in.skip(-1));
+        assertArrayEquals(Arrays.copyOfRange(expected, 10, 20), in.readNBytes(10));
+        assertEquals(0, in.read(new byte[0]));
+        in.close();
+        in.close();
+        assertEquals(-1, in.read());
+        assertEquals(-1, in.read(new byte[1]));
+    }
+
+    @Test
     void customMetadataIsWhatKafkaKeeps() throws Exception {
         KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
         int size = segment.copied(manager).customMetadata().orElseThrow().value().length;
