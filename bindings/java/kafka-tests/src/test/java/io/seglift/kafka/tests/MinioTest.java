@@ -113,7 +113,7 @@ class MinioTest {
         }
         reader.get();
         long seconds = Duration.between(begin, Instant.now()).toSeconds();
-        long complaints = cluster.broker(1).log().lines().filter(line -> line.contains(READ_FAILED)).count();
+        int complaints = cluster.broker(1).logged(READ_FAILED).size();
         assertTrue(complaints <= READER_THREADS * seconds, "in " + seconds + " s the broker complained " + complaints
                 + " times");
         new Tiering(cluster, records).awaitSegmentsLeft();
@@ -127,7 +127,7 @@ class MinioTest {
         for (Load load : List.of(records, transactions)) {
             // Replicas first, so that a follower starts with nothing but what the store has; then the leadership.
             cluster.reassign(load, List.of(2, 1));
-            assertTrue(second.log().contains(STATE_FETCHED + load.topic()));
+            assertFalse(second.logged(STATE_FETCHED + load.topic()).isEmpty());
             cluster.electPreferredLeaders(load);
         }
         records.produce(CompressionType.NONE, Scale.mebibytes(10));
