@@ -128,7 +128,8 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
         return guarded("fetching the " + indexType + " index of", metadata, tier -> {
             try {
                 SegmentRef ref = StoredSegment.ref(metadata);
-                return new BytesInputStream(tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT));
+                return new BytesInputStream(HeldFailure.of(
+                        () -> tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT)));
             } catch (OutOfRangeException e) {
                 String key = SegmentKeys.of(metadata.remoteLogSegmentId());
                 throw new RemoteResourceNotFoundException("segment " + key + " has no " + indexType + " index", e);

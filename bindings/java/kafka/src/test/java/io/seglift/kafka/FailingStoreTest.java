@@ -154,13 +154,32 @@ class FailingStoreTest {
         assertThrows(RemoteResourceNotFoundException.class, () -> manager.fetchIndex(segment, IndexType.OFFSET));
     }
 
-    @Test
-    void aStoreThatIsAwayIsSaidOnceForAllItsFailures() throws Exception {
+    /** One that refuses connections, and is asked once for each operation. */
+    private void openS3ThatIsAway() throws IOException {
         int port;
         try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             port = socket.getLocalPort();
         }
         openS3(port);
+    }
+
+    @Test
+    void aFetchFromAStoreThatIsAwayTakesASecondToFail() throws Exception {
+        openS3ThatIsAway();
+        RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
+        for (Executable call : new Executable[] {
+            () -> manager.fetchLogSegment(segment, 0), () -> manager.fetchIndex(segment, IndexType.OFFSET)
+        }) {
+            long begin = System.nanoTime();
+            failure(call);
+            long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
+            assertTrue(millis >= 999, millis + " ms");
+        }
+    }
+
+    @Test
+    void aStoreThatIsAwayIsSaidOnceForAllItsFailures() throws Exception {
+        openS3ThatIsAway();
         KafkaSegment segment = KafkaSegment.make(folder, 100_000);
         for (int i = 0; i < 3; i++) {
             failure(() -> segment.copied(manager));

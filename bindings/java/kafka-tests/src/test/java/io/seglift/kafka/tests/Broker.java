@@ -11,6 +11,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /** One broker: a folder with its properties, its data and its log, and the process that runs on them, if one does. */
 final class Broker {
@@ -33,7 +35,7 @@ final class Broker {
         configure(settings);
         int status = run("kafka.tools.StorageTool", "format", "-t", clusterId, "-c", properties.toString()).waitFor();
         if (status != 0) {
-            throw new AssertionError("formatting failed; " + log + " says why:\n" + log());
+            throw new AssertionError("formatting failed; " + log + " says why");
         }
     }
 
@@ -57,10 +59,15 @@ final class Broker {
         process.destroyForcibly().waitFor();
     }
 
-    /** Everything that the broker has logged in all of its lives. */
-    String log() {
-        try {
-            return new String(Files.readAllBytes(log), StandardCharsets.UTF_8);
+    /** The lines with this text in them that the broker has logged in all of its lives. */
+    List<String> logged(String text) {
+        return logged(line -> line.contains(text));
+    }
+
+    List<String> logged(Predicate<String> wanted) {
+        // One byte is one character here, so that no byte is an error; what is looked for is ASCII.
+        try (Stream<String> lines = Files.lines(log, StandardCharsets.ISO_8859_1)) {
+            return lines.filter(wanted).toList();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -75,8 +82,7 @@ final class Broker {
                 throw new AssertionError("the broker did not end when it was told to; see " + log);
             }
         }
-        List<String> complaints = log().lines().filter(line -> JNI_COMPLAINTS.stream().anyMatch(line::contains))
-                .toList();
+        List<String> complaints = logged(line -> JNI_COMPLAINTS.stream().anyMatch(line::contains));
         if (!complaints.isEmpty()) {
             throw new AssertionError("-Xcheck:jni complains in " + log + ": " + complaints);
         }

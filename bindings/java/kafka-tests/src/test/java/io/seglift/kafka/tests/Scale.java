@@ -33,7 +33,7 @@ final class Scale {
 
     /** How long a store stays away. */
     static Duration outage() {
-        return Duration.ofSeconds(FULL ? 180 : 10);
+        return Duration.ofSeconds(FULL ? 180 : 15);
     }
 
     /** The longest that tiering, or a broker that starts, may take; a busy machine takes a tenth of it. */

@@ -2,11 +2,12 @@ package io.seglift.kafka.tests;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.Channels;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
-import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.BeforeAllCallback;
@@ -20,7 +21,8 @@ import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
  */
 final class Scratch implements BeforeAllCallback, AfterAllCallback, TestExecutionExceptionHandler,
         LifecycleMethodExecutionExceptionHandler {
-    private static final int LINES = 40;
+    /** Bytes of each log: some forty lines. */
+    private static final int END = 8 << 10;
 
     private Path folder;
     private boolean failed;
@@ -70,10 +72,10 @@ final class Scratch implements BeforeAllCallback, AfterAllCallback, TestExecutio
     }
 
     private static void printEnd(Path log) {
-        try {
-            List<String> lines = new String(Files.readAllBytes(log), StandardCharsets.UTF_8).lines().toList();
+        try (SeekableByteChannel channel = Files.newByteChannel(log)) {
+            channel.position(Math.max(0, channel.size() - END));
             System.out.println("---- the end of " + log);
-            lines.subList(Math.max(0, lines.size() - LINES), lines.size()).forEach(System.out::println);
+            System.out.println(new String(Channels.newInputStream(channel).readAllBytes(), StandardCharsets.UTF_8));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
