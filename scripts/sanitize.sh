@@ -56,7 +56,7 @@ export SEGLIFT_OPERATIONS=${SEGLIFT_OPERATIONS:-3000}
 # A test asks for more memory than there is and wants an error, not the end.
 export ASAN_OPTIONS="detect_stack_use_after_return=1:allocator_may_return_null=1"
 export LSAN_OPTIONS="suppressions=$PWD/scripts/sanitize/leaks.supp:print_suppressions=0"
-export TSAN_OPTIONS="suppressions=$PWD/scripts/sanitize/races.supp:print_suppressions=0:halt_on_error=1"
+export TSAN_OPTIONS="allocator_may_return_null=1:suppressions=$PWD/scripts/sanitize/races.supp:print_suppressions=0:halt_on_error=1"
 
 # cargo_tests ARGUMENTS…: with the same features and profile each time, so that everything is built once.
 cargo_tests() {

@@ -38,7 +38,8 @@ def report(passed, name, comments=(), skipped=None):
 def case(element):
     """A testcase: failed, ended by an error, skipped, or passed."""
     global failed_cases
-    name = f"{element.get('classname', '').rsplit('.', 1)[-1]}: {element.get('name')}"
+    # What fails before a class's first test has no name of its own.
+    name = f"{element.get('classname', '').rsplit('.', 1)[-1]}: {element.get('name') or 'before its tests'}"
     skipped = element.find("skipped")
     if skipped is not None:
         report(True, name, skipped=" ".join((skipped.get("message") or "").split()))

@@ -374,6 +374,21 @@ fn a_brokers_own_file_gives_what_is_ours_and_the_rest_is_listed() {
 }
 
 #[test]
+fn the_settings_of_kafkas_plugin_are_read_from_server_properties() {
+    let mut config = Config::new();
+    let text = "process.roles=broker\nremote.log.storage.manager.impl.prefix=rsm.config.\nrsm.config.store=s3://b/p\n\
+                rsm.config.owner=kafka-a\nrsm.config.codec=none\nrsm.config.kafka.delete.timeout=10s\n";
+    load_into(&mut config, "server.properties", text).unwrap();
+    let s = config.settings().unwrap();
+    assert_eq!((s.owner.as_str(), s.codec), ("kafka-a", CodecName::None));
+    let names: Vec<_> = config.ignored().iter().map(|i| i.name.as_str()).collect();
+    assert!(
+        names.contains(&"rsm.config.store") && names.contains(&"rsm.config.kafka.delete.timeout"),
+        "{names:?}"
+    );
+}
+
+#[test]
 fn a_typo_behind_our_prefix_is_an_error_even_in_a_brokers_file() {
     let error = load_into(&mut Config::new(), "broker.conf", "a=1\nseglift.stal=1s\n").unwrap_err();
     assert!(error.message().contains("broker.conf:2") && error.message().ends_with("stall"), "{error}");

@@ -13,8 +13,8 @@ A setting is a key and a text. It comes from, the first that has it wins:
 1. the host: `seglift_config_set`, or `--set key=value` on the command line;
 2. a file: `seglift_config_load`, or `--config FILE`. A name that ends in `.toml` is seglift's own: nested tables are
    dotted keys, an unknown key is an error. Any other file is taken for a broker's (`broker.conf`, `server.properties`):
-   keys may carry the prefix `seglift.`, behind which an unknown one is an error; the broker's other keys are ignored
-   and listed;
+   keys may carry the prefix `seglift.`, behind which an unknown one is an error, or Kafka's `rsm.config.`; the broker's
+   other keys are ignored and listed;
 3. the environment: `SEGLIFT_` and the key in capitals, dots as underscores: `SEGLIFT_UPLOAD_PART_SIZE`;
 4. for `s3://` the variables of AWS's own tools, as listed below, whether or not the host passes its environment on;
 5. the default.

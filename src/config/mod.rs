@@ -39,6 +39,9 @@ const ENV_PREFIX: &str = "SEGLIFT_";
 /// What native names may begin with where they stand among others: `seglift.upload.part.size`.
 const NATIVE_PREFIX: &str = "seglift.";
 
+/// What Kafka hands to its remote storage manager, whichever that is (KIP-405). Our own JVM plugin is one.
+const KAFKA_PREFIX: &str = "rsm.config.";
+
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -414,7 +417,7 @@ fn utf8<'a>(variable: &str, value: &'a OsStr, property: &Property) -> Result<&'a
 }
 
 fn native(name: &str) -> &str {
-    name.strip_prefix(NATIVE_PREFIX).unwrap_or(name)
+    name.strip_prefix(NATIVE_PREFIX).or_else(|| name.strip_prefix(KAFKA_PREFIX)).unwrap_or(name)
 }
 
 fn lookup(name: &str) -> Name {

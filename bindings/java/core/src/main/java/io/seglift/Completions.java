@@ -39,27 +39,37 @@ final class Completions implements Runnable {
     private final Map<Long, Sink> sinks = new ConcurrentHashMap<>();
     private final AtomicLong ids = new AtomicLong();
     private final Runnable log;
+    /** Where the library writes completions, from the start: a thread that found no memory for it would end nothing. */
+    private final ByteBuffer batch;
     private final Thread thread = new Thread(this, "seglift-completions");
 
     /**
      * @param log takes what the library has logged
      * @param end runs when the queue is freed
      */
-    private Completions(long queue, Runnable log, Runnable end) {
+    private Completions(long queue, ByteBuffer batch, Runnable log, Runnable end) {
         this.queue = new Handle(queue, "the engine", pointer -> {
             free(pointer);
             forwardLog();
             end.run();
         });
+        this.batch = batch;
         this.log = log;
         thread.setDaemon(true);
     }
 
     static Completions start(long engine, Runnable log, Runnable end) throws SegliftException {
+        ByteBuffer batch = ByteBuffer.allocateDirect(BATCH * STRIDE).order(ByteOrder.nativeOrder());
         long[] out = new long[2];
         Native.check(Native.queueNew(engine, CAPACITY, out), out);
-        Completions completions = new Completions(out[1], log, end);
-        completions.thread.start();
+        Completions completions = new Completions(out[1], batch, log, end);
+        try {
+            completions.thread.start();
+        } catch (OutOfMemoryError e) {
+            // So the JVM says that there are too many threads.
+            free(out[1]);
+            throw e;
+        }
         return completions;
     }
 
@@ -140,11 +150,10 @@ final class Completions implements Runnable {
 
     @Override
     public void run() {
-        ByteBuffer batch = ByteBuffer.allocateDirect(BATCH * STRIDE).order(ByteOrder.nativeOrder());
         int n;
         while ((n = Native.queuePoll(queue.pointer(), batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
             for (int at = 0; at < n * STRIDE; at += STRIDE) {
-                complete(batch, at);
+                complete(at);
             }
             forwardLog();
         }
@@ -158,7 +167,7 @@ final class Completions implements Runnable {
         Native.freeError(out[0]);
     }
 
-    private void complete(ByteBuffer batch, int at) {
+    private void complete(int at) {
         Sink sink = sink(batch.getLong(at), batch.getLong(at + 8) == WRITABLE);
         if (sink != null) {
             sink.completed((int) batch.getLong(at + 16), batch.getLong(at + 24), batch.getLong(at + 32),

@@ -34,7 +34,7 @@ record ErrorReport(
     /** The exception for an error handle of the library, which is freed; 0 if the library gave none. */
     static SegliftException take(int code, long error) {
         if (error == 0) {
-            return of(Code.of(code), Code.of(code).name()).toException();
+            return of(Code.of(code), Code.of(code) + ", and no memory to say more").toException();
         }
         return unpack(new Unpacker(Native.takeError(error))).toException();
     }

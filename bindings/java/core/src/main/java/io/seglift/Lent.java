@@ -26,7 +26,8 @@ abstract sealed class Lent implements AutoCloseable permits Bytes, Records {
     /** @param view the memory, or null if there is none */
     Lent(long handle, LongConsumer free, ByteBuffer view) {
         memory = new Memory(handle, free, getClass());
-        cleanable = CLEANER.register(this, memory);
+        // Each buffer that is made of the view refers to it: what is still looked at is not forgotten.
+        cleanable = CLEANER.register(view == null ? this : view, memory);
         this.view = view == null ? EMPTY : view.asReadOnlyBuffer();
     }
 
@@ -49,7 +50,7 @@ abstract sealed class Lent implements AutoCloseable permits Bytes, Records {
         cleanable.clean();
     }
 
-    /** What the cleaner runs: once, by whoever comes first. It must not refer to its {@link Lent}, which would stay. */
+    /** What the cleaner runs: once, by whoever comes first. It refers neither to its {@link Lent} nor to the view. */
     private static final class Memory implements Runnable {
         private static final Logger LOG = LoggerFactory.getLogger(Lent.class);
 

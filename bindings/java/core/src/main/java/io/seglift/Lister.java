@@ -4,14 +4,14 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A walk over the keys of a store in byte order, page by page. Threads: one at a time. Close it always. */
-public final class Lister implements AutoCloseable {
+public final class Lister implements Child {
     private static final int END = Code.END.number();
 
-    private final Engine engine;
+    private final Seglift driver;
     private final Handle handle;
 
-    Lister(Engine engine, long lister) {
-        this.engine = engine;
+    Lister(Seglift driver, long lister) {
+        this.driver = driver;
         handle = new Handle(lister, "the listing", Native::listFree);
     }
 
@@ -26,7 +26,7 @@ public final class Lister implements AutoCloseable {
         if (max < 0) {
             throw new IllegalArgumentException("a page of " + max + " entries");
         }
-        engine.completions().refuseToWaitForItself();
+        driver.engine().completions().refuseToWaitForItself();
         try {
             List<ObjectEntry> page;
             do {
@@ -42,7 +42,7 @@ public final class Lister implements AutoCloseable {
     }
 
     private List<ObjectEntry> load(int max, Call call) throws SegliftException {
-        long n = engine.submit(handle, null, (count, none) -> count, (lister, queue, id, out) ->
+        long n = driver.engine().submit(handle, null, (count, none) -> count, (lister, queue, id, out) ->
                         Native.listNext(lister, queue, id, max, call.packed, out))
                 .await();
         List<ObjectEntry> page = new ArrayList<>((int) n);
@@ -62,6 +62,7 @@ public final class Lister implements AutoCloseable {
     @Override
     public void close() {
         if (handle.close()) {
+            driver.closed(this);
             handle.leave();
         }
     }

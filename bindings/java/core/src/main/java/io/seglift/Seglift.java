@@ -25,8 +25,7 @@ public final class Seglift implements AutoCloseable {
     private final boolean ownsEngine;
     private final String uri;
     private final Handle handle;
-    /** Those that are open: a queue cannot be freed as long as a writer signals to it. */
-    private final Set<SegmentWriter> writers = ConcurrentHashMap.newKeySet();
+    private final Set<Child> children = ConcurrentHashMap.newKeySet();
 
     private Seglift(Engine engine, boolean ownsEngine, String uri, long driver) {
         this.engine = engine;
@@ -332,12 +331,7 @@ public final class Seglift implements AutoCloseable {
      * @throws BusyException when {@code memory.budget} is taken
      */
     public SegmentWriter openWriter(WriterOptions options, Call call) throws SegliftException {
-        SegmentWriter writer = SegmentWriter.open(this, options, call);
-        writers.add(writer);
-        if (handle.isClosed()) {
-            writer.close();
-        }
-        return writer;
+        return adopt(SegmentWriter.open(this, options, call));
     }
 
     /**
@@ -348,7 +342,7 @@ public final class Seglift implements AutoCloseable {
      */
     public Lister list(String prefix, String after) throws SegliftException {
         byte[] packed = new Packer().text(prefix, "prefix").text(after, "key to begin after").toBytes();
-        return new Lister(engine, open((driver, out) -> Native.listOpen(driver, packed, out)));
+        return adopt(new Lister(this, open((driver, out) -> Native.listOpen(driver, packed, out))));
     }
 
     /** Checks a whole object; see {@link #verify}. */
@@ -388,8 +382,8 @@ public final class Seglift implements AutoCloseable {
     /** Begins a sweep, which deletes objects that nobody refers to. Nothing is read or deleted yet. Close it always. */
     public Sweep sweep(SweepOptions options) throws SegliftException {
         byte[] prefix = new Packer().text(options.prefix(), "prefix").toBytes();
-        return new Sweep(engine, open((driver, out) ->
-                Native.sweepBegin(driver, prefix, options.grace().toMillis(), options.delete(), out)));
+        return adopt(new Sweep(this, open((driver, out) ->
+                Native.sweepBegin(driver, prefix, options.grace().toMillis(), options.delete(), out))));
     }
 
     private interface Opening {
@@ -412,8 +406,17 @@ public final class Seglift implements AutoCloseable {
         return handle;
     }
 
-    void closed(SegmentWriter writer) {
-        writers.remove(writer);
+    /** Takes what to close with the driver; at once, if that was closed in the meantime. */
+    private <T extends Child> T adopt(T child) {
+        children.add(child);
+        if (handle.isClosed()) {
+            child.close();
+        }
+        return child;
+    }
+
+    void closed(Child child) {
+        children.remove(child);
     }
 
     /**
@@ -428,7 +431,7 @@ public final class Seglift implements AutoCloseable {
         long[] out = new long[1];
         Native.driverClose(handle.pointer(), Engine.CLOSE_MILLIS, out);
         Native.freeError(out[0]);
-        writers.forEach(SegmentWriter::close);
+        children.forEach(Child::close);
         handle.leave();
         engine.closed(this);
         if (ownsEngine) {

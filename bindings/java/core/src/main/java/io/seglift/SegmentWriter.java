@@ -15,7 +15,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
  *
  * <p>Close it always: what was not committed is then given up and removed from the store, in the background.
  */
-public final class SegmentWriter implements AutoCloseable {
+public final class SegmentWriter implements Child {
     /** Some hundred records of a kilobyte in a crossing that costs less than a microsecond. */
     private static final int BATCH = 256 << 10;
 

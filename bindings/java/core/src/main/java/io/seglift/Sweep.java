@@ -7,15 +7,15 @@ import java.util.function.Consumer;
  * Deletes objects of this owner that nobody refers to: feed all keys that are referred to, in byte order, then finish.
  * Closing it before that stops it: nothing behind the last key that was fed is deleted. Threads: one at a time.
  */
-public final class Sweep implements AutoCloseable {
+public final class Sweep implements Child {
     /** Keys that cross at once: about as many as the page of the store that a step judges. */
     private static final int BATCH = 1000;
 
-    private final Engine engine;
+    private final Seglift driver;
     private final Handle handle;
 
-    Sweep(Engine engine, long sweep) {
-        this.engine = engine;
+    Sweep(Seglift driver, long sweep) {
+        this.driver = driver;
         handle = new Handle(sweep, "the sweep", Native::sweepFree);
     }
 
@@ -27,16 +27,17 @@ public final class Sweep implements AutoCloseable {
      * @param steps told of each step as it is done
      */
     public void feed(List<String> keys, Call call, Consumer<Cleanup> steps) throws SegliftException {
-        engine.completions().refuseToWaitForItself();
+        driver.engine().completions().refuseToWaitForItself();
         int at = 0;
         while (at < keys.size()) {
             byte[] packed = Seglift.packKeys(keys.subList(at, Math.min(keys.size(), at + BATCH)));
             long[] taken = new long[1];
-            Cleanup step = engine.submit(handle, null, (count, cleanup) -> {
-                        taken[0] = count;
-                        return Cleanup.take(cleanup);
-                    }, (sweep, queue, id, out) -> Native.sweepFeed(sweep, queue, id, packed, call.packed, out))
-                    .await();
+            Operation.Decoder<Cleanup> decoder = (count, cleanup) -> {
+                taken[0] = count;
+                return Cleanup.take(cleanup);
+            };
+            Cleanup step = driver.engine().submit(handle, null, decoder, (sweep, queue, id, out) ->
+                    Native.sweepFeed(sweep, queue, id, packed, call.packed, out)).await();
             at += (int) taken[0];
             steps.accept(step);
         }
@@ -47,12 +48,11 @@ public final class Sweep implements AutoCloseable {
      * because the sweep would delete everything.
      */
     public void finish(Call call, Consumer<Cleanup> steps) throws SegliftException {
-        engine.completions().refuseToWaitForItself();
+        driver.engine().completions().refuseToWaitForItself();
         Cleanup step;
         do {
-            step = engine.submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup), (sweep, queue, id, out) ->
-                            Native.sweepFinish(sweep, queue, id, call.packed, out))
-                    .await();
+            step = driver.engine().submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup),
+                    (sweep, queue, id, out) -> Native.sweepFinish(sweep, queue, id, call.packed, out)).await();
             steps.accept(step);
         } while (!step.done());
     }
@@ -61,6 +61,7 @@ public final class Sweep implements AutoCloseable {
     @Override
     public void close() {
         if (handle.close()) {
+            driver.closed(this);
             handle.leave();
         }
     }

@@ -6,16 +6,23 @@ import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletionException;
-import java.util.concurrent.Future;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledOnOs;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.function.Executable;
 
 /** A closed handle is closed, never a crash. */
@@ -82,6 +89,40 @@ class CloseTest {
         engine.close();
         assertThrows(ClosedException.class, () -> offload(first));
         assertFalse(engine.completions().isAlive());
+    }
+
+    /** The library's own threads end only when the engine, and so its drivers, writers and queue, are freed. */
+    @Test
+    @EnabledOnOs(OS.LINUX)
+    void closingFreesWhatTheLibraryHas() throws Exception {
+        long before = nativeThreads();
+        for (int i = 0; i < 3; i++) {
+            Seglift seglift = Seglift.open("memory:", Map.of());
+            SegmentRef ref = offload(seglift);
+            seglift.openWriter(WriterOptions.records("t/1"), Call.DEFAULT).append(1, 1, ByteBuffer.allocate(10));
+            seglift.verifyAsync(ref, Call.DEFAULT);
+            seglift.list("", "");
+            seglift.sweep(SweepOptions.DRY_RUN);
+            assertTrue(nativeThreads() > before);
+            seglift.close();
+        }
+        Waiting.until(() -> nativeThreads() <= before);
+    }
+
+    private static long nativeThreads() {
+        try (Stream<Path> tasks = Files.list(Path.of("/proc/self/task"))) {
+            return tasks.filter(task -> name(task).matches("seglift-\\d+")).count();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String name(Path task) {
+        try {
+            return Files.readString(task.resolve("comm")).strip();
+        } catch (IOException ended) {
+            return "";
+        }
     }
 
     @Test

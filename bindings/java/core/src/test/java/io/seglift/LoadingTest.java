@@ -12,13 +12,12 @@ import java.lang.reflect.InvocationTargetException;
 import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLClassLoader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.DynamicTest;
@@ -78,8 +77,9 @@ class LoadingTest {
     void aLibraryThatIsTooOldSaysSo() throws Exception {
         Path older = folder.resolve(System.mapLibraryName("seglift"));
         Path root = Path.of(System.getProperty("seglift.root"));
-        run(List.of("cc", "-std=c11", "-shared", "-fPIC", "-I" + root.resolve("include"), "-o", older.toString(),
-                root.resolve("bindings/java/core/src/test/c/older.c").toString()));
+        List<String> compile = List.of("cc", "-std=c11", "-shared", "-fPIC", "-I" + root.resolve("include"),
+                "-o", older.toString(), root.resolve("bindings/java/core/src/test/c/older.c").toString());
+        assertEquals(0, exitStatus(compile));
         System.setProperty("seglift.library", older.toString());
         String message = refusal();
         assertTrue(message.contains(older + " is too old: it offers ABI 1.0"), message);
@@ -114,9 +114,8 @@ class LoadingTest {
             return Stream.empty();
         }
         return Stream.of(dynamicTest("noexec", () -> {
-            String said = run(with(mount, List.of(ProcessHandle.current().info().command().orElseThrow(),
-                    "-Dseglift.tmpdir=" + folder, "-Dseglift.library=" + LIBRARY, "-Dseglift.jni=" + JNI,
-                    "-cp", System.getProperty("java.class.path"), SmallestHost.class.getName())));
+            String said = ChildJvm.run(
+                    with(mount, ChildJvm.command(List.of("-Dseglift.tmpdir=" + folder), SmallestHost.class)), Map.of());
             assertTrue(said.contains("cannot load " + JNI + ": the file system of " + folder + " is mounted noexec, so"
                     + " nothing can be loaded from it; name a folder elsewhere with -Dseglift.tmpdir=DIR"), said);
         }));
@@ -176,14 +175,5 @@ class LoadingTest {
         } catch (IOException missing) {
             return 127;
         }
-    }
-
-    /** What a command prints; it must succeed. */
-    private static String run(List<String> command) throws IOException, InterruptedException {
-        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertTrue(process.waitFor(30, TimeUnit.SECONDS), "it hangs: " + command);
-        assertEquals(0, process.exitValue(), said);
-        return said;
     }
 }

@@ -66,6 +66,22 @@ class RecordsTest {
     }
 
     @Test
+    void aFullWriterTakesEachRecordOnce() throws Exception {
+        Map<String, String> small = Map.of("codec", "none", "upload.part.size", "64KiB", "upload.concurrency", "1");
+        List<Sample> samples = samples(2000);
+        try (Seglift seglift = Seglift.open("fault+memory:?part=*:delay-5ms", small)) {
+            SegmentRef ref = write(seglift, "t/slow", samples);
+            List<Sample> read = new ArrayList<>();
+            try (Records records = seglift.readRecords(ref, 0, 0, 100 << 20, Call.DEFAULT)) {
+                assertTrue(records.atEnd());
+                records.forEach(record ->
+                        read.add(new Sample(record.id(), record.timeMicros(), Samples.array(record.payload()))));
+            }
+            assertSame(samples, read);
+        }
+    }
+
+    @Test
     void aBatchBeginsAtTheFirstRecordThatIsNotLower() throws Exception {
         try (Seglift seglift = Seglift.open("memory:", Map.of())) {
             SegmentRef ref = write(seglift, "t/gaps", List.of(

@@ -56,7 +56,11 @@ class RoundtripTest {
         byte[] content = Samples.bytes(SIZE, 2);
         try (Seglift seglift = open(store)) {
             SegmentRef ref = offload(seglift, "t/0/range", content);
-            for (Call call : List.of(Call.DEFAULT, Call.DEFAULT.sequential(), Call.DEFAULT.random().noCache())) {
+            for (Call call : List.of(
+                    Call.DEFAULT,
+                    Call.DEFAULT.sequential(),
+                    Call.DEFAULT.maybeSequential(),
+                    Call.DEFAULT.random().noCache())) {
                 ByteBuffer into = ByteBuffer.allocateDirect(5000).position(100).limit(1100);
                 assertEquals(1000, seglift.read(ref, 777_777, into, call));
                 assertEquals(1100, into.position());

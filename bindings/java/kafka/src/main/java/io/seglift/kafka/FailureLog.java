@@ -9,8 +9,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Says in the broker's log why tiering fails and what to do: once for each code, and again with a count when it still fails
- * minutes later. A broker tries each partition twice a minute, so an outage would otherwise fill the log.
+ * Says in the broker's log why tiering fails and what to do: once for each code, and again with a count when it still
+ * fails minutes later. A broker tries each partition twice a minute, so an outage would otherwise fill the log.
  */
 final class FailureLog {
     private static final Logger LOG = LoggerFactory.getLogger(SegliftRemoteStorageManager.class);

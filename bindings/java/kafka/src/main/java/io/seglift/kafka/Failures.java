@@ -13,21 +13,22 @@ import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
 /**
  * Turns whatever went wrong into what the broker understands.
  *
- * <p>Invariant: the result is a {@link RemoteStorageException} for every {@link Throwable}, errors of the JVM included: one
- * that leaves a copy ends the partition's copying for good without a line in the log. It is a
- * {@link RemoteResourceNotFoundException} only if the store is certain that there is no such object.
+ * <p>Invariant: the result is a {@link RemoteStorageException} for every {@link Throwable}, errors of the JVM
+ * included: one that leaves a copy ends the partition's copying for good without a line in the log. It is a {@link
+ * RemoteResourceNotFoundException} only if the store is certain that there is no such object.
  *
- * <p>The broker logs each exception with its trace, at each of its attempts. So only the first of a kind carries a trace, and
- * the cause; those that follow within some minutes are their message alone. What to do is in our own log, once.
+ * <p>The broker logs each exception with its trace, at each of its attempts. So only the first of a kind carries a
+ * trace, and the cause; those that follow within some minutes are their message alone. What to do is in our own log,
+ * once.
  */
 final class Failures {
     private static final StackTraceElement[] NO_TRACE = {};
-    /** Made beforehand for a JVM that has no memory left to make one. */
-    private static final RemoteStorageException OUT_OF_MEMORY =
-            new RemoteStorageException("the broker is out of memory: raise its heap (-Xmx)");
+    /** Made beforehand, for a JVM that has no memory left to make one. */
+    private static final RemoteStorageException BEYOND_WORDS = new RemoteStorageException(
+            "it failed, and there was not even memory to say why: raise the broker's heap (KAFKA_HEAP_OPTS)");
 
     static {
-        OUT_OF_MEMORY.setStackTrace(NO_TRACE);
+        BEYOND_WORDS.setStackTrace(NO_TRACE);
     }
 
     private final FailureLog log;
@@ -42,7 +43,7 @@ final class Failures {
             String key = segment == null ? "null" : SegmentKeys.of(segment.remoteLogSegmentId());
             return translate(action, key, failure);
         } catch (Throwable e) {
-            return OUT_OF_MEMORY;
+            return BEYOND_WORDS;
         }
     }
 

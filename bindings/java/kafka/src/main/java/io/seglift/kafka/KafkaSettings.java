@@ -9,9 +9,10 @@ import org.apache.kafka.common.config.ConfigException;
 /**
  * The settings of the plugin: what the broker's file has behind {@code rsm.config.}.
  *
- * <p>{@code store} and {@code owner} are required, {@code kafka.*} are the plugin's own, and everything else is a setting of
- * seglift by its own name, which the library itself checks: an unknown one is an error there. So nothing that the library
- * has a setting for, such as the deadlines of copies ({@code deadline.offload}) and fetches, has a second name here.
+ * <p>{@code store} and {@code owner} are required, {@code kafka.*} are the plugin's own, and everything else is a
+ * setting of seglift by its own name, which the library itself checks: an unknown one is an error there. So nothing
+ * that the library has a setting for, such as the deadlines of copies ({@code deadline.offload}) and fetches, has a
+ * second name here.
  *
  * @param store URI of the store
  * @param library settings for the library, {@code owner} among them
@@ -29,7 +30,9 @@ record KafkaSettings(String store, Map<String, String> library, Duration deleteT
     /** What brokers add to the settings of their plugins. */
     private static final Set<String> BROKERS_OWN = Set.of("broker.id", "node.id", "cluster.id", "log.dir", "log.dirs");
 
-    /** Deleting a topic removes its segments one after the other, on a thread that the broker needs for other things. */
+    /**
+     * Deleting a topic removes its segments one after the other, on a thread that the broker needs for other things.
+     */
     private static final String DEFAULT_DELETE_TIMEOUT = "10s";
 
     /**
@@ -49,11 +52,13 @@ record KafkaSettings(String store, Map<String, String> library, Duration deleteT
         String store = own.getOrDefault(STORE, "");
         own.remove(STORE);
         if (store.isEmpty()) {
-            throw new ConfigException(PREFIX + STORE + " is missing: say where segments go, such as s3://BUCKET/PREFIX");
+            throw new ConfigException(PREFIX + STORE
+                    + " is missing: say where segments go, such as s3://BUCKET/PREFIX");
         }
         if (library.getOrDefault(OWNER, "").isEmpty()) {
-            throw new ConfigException(PREFIX + OWNER + " is missing: give all brokers of the cluster one name that no other"
-                    + " cluster has, such as the cluster's id, which kafka-cluster.sh cluster-id prints");
+            throw new ConfigException(PREFIX + OWNER
+                    + " is missing: give all brokers of the cluster one name that no other cluster has, such as the"
+                    + " cluster's id, which kafka-cluster.sh cluster-id prints");
         }
         Duration deleteTimeout = time(DELETE_TIMEOUT, own.getOrDefault(DELETE_TIMEOUT, DEFAULT_DELETE_TIMEOUT));
         own.remove(DELETE_TIMEOUT);

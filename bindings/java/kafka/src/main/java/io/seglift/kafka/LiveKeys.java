@@ -1,6 +1,8 @@
 package io.seglift.kafka;
 
+import java.io.BufferedOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
 import java.io.Reader;
 import java.nio.charset.StandardCharsets;
@@ -18,10 +20,11 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
- * {@code seglift-kafka live-keys}: prints the keys of all segments that Kafka refers to, for {@code seglift sweep --live}.
+ * {@code seglift-kafka live-keys}: prints the keys of all segments that Kafka refers to, for {@code seglift sweep
+ * --live}.
  *
- * <p>Invariant: it prints all of them or none, because what is not in the list may be deleted. Nothing is printed before
- * everything was read, and nothing but keys goes to standard output.
+ * <p>Invariant: it prints all of them or none, because what is not in the list may be deleted. Nothing is printed
+ * before everything was read, and nothing but keys goes to standard output.
  */
 public final class LiveKeys {
     /** All keys were printed. */
@@ -42,16 +45,16 @@ public final class LiveKeys {
 
               --bootstrap-server HOST:PORT  a broker of the cluster
               --command-config FILE         properties of the client, such as security.protocol
-              --in-flight TIME              how long a broker may be at a copy or a removal (default 1d); a segment whose copy
-                                            or removal began earlier and never ended is not live. Longer than the setting
-                                            deadline.offload and the clocks' difference
+              --in-flight TIME              how long a broker may be at a copy or a removal (default 1d); a segment
+                                            whose copy or removal began earlier and never ended is not live.
+                                            Longer than the setting deadline.offload and the clocks' difference
               --timeout TIME                total time (default 10m)
-              --allow-truncated             go on if the topic's first records are gone; only right if its retention is longer
-                                            than that of every tiered topic
+              --allow-truncated             go on if the topic's first records are gone; only right if its
+                                            retention is longer than that of every tiered topic
               --help                        this text
 
-            Times are whole numbers with ms, s, m, h or d. Exit status: 0 all keys were printed, 1 they could not be had and
-            none was printed, 2 the command line is wrong.
+            Times are whole numbers with ms, s, m, h or d. Exit status: 0 all keys were printed, 1 they could not be
+            had and none was printed, 2 the command line is wrong.
             """;
 
     private final Function<Properties, Consumer<byte[], byte[]>> client;
@@ -81,7 +84,7 @@ public final class LiveKeys {
         private boolean allowTruncated;
         private boolean help;
 
-        static Options of(String[] args) throws IOException {
+        static Options of(String[] args) {
             if (args.length == 0) {
                 throw new IllegalArgumentException("a command is missing: live-keys");
             }
@@ -114,9 +117,11 @@ public final class LiveKeys {
             return args[i];
         }
 
-        private void load(Path file) throws IOException {
+        private void load(Path file) {
             try (Reader reader = Files.newBufferedReader(file, StandardCharsets.UTF_8)) {
                 client.load(reader);
+            } catch (IOException e) {
+                throw new IllegalArgumentException("--command-config cannot be read: " + e, e);
             }
         }
 
@@ -139,7 +144,7 @@ public final class LiveKeys {
         Options options;
         try {
             options = Options.of(args);
-        } catch (IllegalArgumentException | IOException e) {
+        } catch (IllegalArgumentException e) {
             err.println("seglift-kafka: " + e.getMessage());
             err.println("`seglift-kafka --help` shows the options");
             return USAGE;
@@ -158,20 +163,23 @@ public final class LiveKeys {
     }
 
     private List<String> keys(Options options) throws MetadataTopic.IncompleteException {
+        Instant now = Instant.now();
         LiveSegments segments = new LiveSegments();
         try (Consumer<byte[], byte[]> consumer = client.apply(options.client())) {
-            new MetadataTopic(consumer).read(options.timeout, options.allowTruncated, segments::accept);
+            new MetadataTopic(consumer).read(options.timeout, options.allowTruncated, segments);
         }
-        List<String> keys = segments.keys(Instant.now(), options.inFlight);
+        List<String> keys = segments.keys(now, options.inFlight);
         err.println(keys.size() + " live segments");
         return keys;
     }
 
     private void print(List<String> keys) throws IOException {
-        StringBuilder lines = new StringBuilder();
-        keys.forEach(key -> lines.append(key).append('\n'));
-        out.write(lines.toString().getBytes(StandardCharsets.US_ASCII));
-        out.flush();
+        OutputStream lines = new BufferedOutputStream(out, 64 << 10);
+        for (String key : keys) {
+            lines.write(key.getBytes(StandardCharsets.US_ASCII));
+            lines.write('\n');
+        }
+        lines.flush();
         if (out.checkError()) {
             throw new IOException("standard output could not be written; what is there is not the whole list");
         }
@@ -179,6 +187,6 @@ public final class LiveKeys {
 
     private static String reason(Throwable failure) {
         Throwable cause = failure.getCause();
-        return cause == null || cause == failure ? failure.getMessage() : failure.getMessage() + ": " + cause.getMessage();
+        return failure.getMessage() + (cause == null ? "" : ": " + cause.getMessage());
     }
 }

@@ -22,9 +22,9 @@ import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteState;
 /**
  * Which segments Kafka refers to, by the records of its metadata topic.
  *
- * <p>A segment goes through the states of {@link RemoteLogSegmentState} in their order, maybe leaving some out, and never
- * back. So what counts is the furthest state that was seen of it: neither the order of the records nor one that comes twice
- * changes the result, and what is deleted does not come back because a late copy reports its end.
+ * <p>A segment goes through the states of {@link RemoteLogSegmentState} in their order, maybe leaving some out, and
+ * never back. So what counts is the furthest state that was seen of it: neither the order of the records nor one that
+ * comes twice changes the result, and what is deleted does not come back because a late copy reports its end.
  *
  * <p>Trade-off: a segment that is deleted is remembered, too, with some 100 bytes. For one thread.
  */
@@ -68,11 +68,12 @@ final class LiveSegments {
     }
 
     /**
-     * The keys of all segments that are or may become readable, and of those that a broker is about to delete, in byte order.
+     * The keys of all segments that are or may become readable, and of those that a broker is about to delete, in
+     * byte order.
      *
      * @param now the time, by the brokers' clocks
-     * @param inFlight how long a broker may still be at a copy, or at a removal, after it began. What is older was given up:
-     *     no broker reads it, and none may be left that would delete it.
+     * @param inFlight how long a broker may still be at a copy, or at a removal, after it began. What is older was
+     *     given up: no broker reads it, and none may be left that would delete it.
      */
     List<String> keys(Instant now, Duration inFlight) {
         long youngest = now.minus(inFlight).toEpochMilli();

@@ -9,11 +9,10 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.server.log.remote.metadata.storage.serialization.RemoteLogMetadataSerde;
-import org.apache.kafka.server.log.remote.storage.RemoteLogMetadata;
 
 /**
- * The topic in which Kafka keeps what it knows of tiered segments (KIP-405), read as a broker reads it: every partition from
- * its first record, committed or not.
+ * The topic in which Kafka keeps what it knows of tiered segments (KIP-405), read as a broker reads it: every
+ * partition from its first record, committed or not.
  *
  * <p>Invariant: {@link #read} returns only after every record was taken that was there when it began.
  */
@@ -38,15 +37,14 @@ final class MetadataTopic {
     }
 
     /**
-     * Hands every record to {@code reader}.
+     * Tells {@code segments} of every record.
      *
      * @param timeout total time
      * @param mayBeTruncated whether it is fine that first records are gone because of a limited retention
      * @throws IncompleteException if a record could not be had or understood
      * @throws org.apache.kafka.common.KafkaException what the client meets: no right to read, a time-out, …
      */
-    void read(Duration timeout, boolean mayBeTruncated, java.util.function.Consumer<RemoteLogMetadata> reader)
-            throws IncompleteException {
+    void read(Duration timeout, boolean mayBeTruncated, LiveSegments segments) throws IncompleteException {
         long deadline = System.nanoTime() + timeout.toNanos();
         List<TopicPartition> partitions = partitions(timeout);
         consumer.assign(partitions);
@@ -55,9 +53,9 @@ final class MetadataTopic {
         for (TopicPartition partition : partitions) {
             long begin = begins.get(partition);
             if (begin > 0 && !mayBeTruncated) {
-                throw new IncompleteException("partition " + partition + " begins at offset " + begin + ": its first records"
-                        + " were deleted, and live segments may be among them. If the topic's retention is limited and longer"
-                        + " than that of every tiered topic, say --allow-truncated");
+                throw new IncompleteException("partition " + partition + " begins at offset " + begin
+                        + ": its first records were deleted, and live segments may be among them. If the topic's"
+                        + " retention is limited and longer than that of every tiered topic, say --allow-truncated");
             }
             consumer.seek(partition, begin);
         }
@@ -67,7 +65,7 @@ final class MetadataTopic {
                         + " s: raise --timeout, or see to the brokers");
             }
             for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofMillis(500))) {
-                accept(record, reader);
+                accept(record, segments);
             }
         }
     }
@@ -75,8 +73,8 @@ final class MetadataTopic {
     private List<TopicPartition> partitions(Duration timeout) throws IncompleteException {
         List<PartitionInfo> infos = consumer.partitionsFor(NAME, timeout);
         if (infos == null || infos.isEmpty()) {
-            throw new IncompleteException("there is no topic " + NAME + ": this cluster never tiered anything, or it is another"
-                    + " cluster than you mean");
+            throw new IncompleteException("there is no topic " + NAME
+                    + ": this cluster never tiered anything, or it is another cluster than you mean");
         }
         List<TopicPartition> partitions = new ArrayList<>();
         for (PartitionInfo info : infos) {
@@ -92,16 +90,16 @@ final class MetadataTopic {
         return ends.entrySet().stream().allMatch(end -> consumer.position(end.getKey()) >= end.getValue());
     }
 
-    private void accept(ConsumerRecord<byte[], byte[]> record, java.util.function.Consumer<RemoteLogMetadata> reader)
-            throws IncompleteException {
+    private void accept(ConsumerRecord<byte[], byte[]> record, LiveSegments segments) throws IncompleteException {
         try {
             if (record.value() == null) {
                 throw new IllegalArgumentException("a record without a value");
             }
-            reader.accept(serde.deserialize(record.value()));
+            segments.accept(serde.deserialize(record.value()));
         } catch (RuntimeException e) {
-            throw new IncompleteException("record " + record.offset() + " of partition " + NAME + "-" + record.partition()
-                    + " is not understood: " + e.getMessage() + ". Take the plugin and KAFKA_HOME of the brokers' version");
+            throw new IncompleteException("record " + record.offset() + " of partition " + NAME + "-"
+                    + record.partition() + " is not understood: " + e.getMessage()
+                    + ". Take the plugin and KAFKA_HOME of the brokers' version");
         }
     }
 }

@@ -24,11 +24,12 @@ import org.slf4j.LoggerFactory;
 /**
  * Kafka's tiered storage (KIP-405) on seglift: {@code remote.log.storage.manager.class.name}.
  *
- * <p>Each segment becomes one object, under a key that follows from its id. The token of its receipt is kept by Kafka as the
- * segment's custom metadata and saves later reads a request; without it they work as well.
+ * <p>Each segment becomes one object, under a key that follows from its id. The token of its receipt is kept by Kafka
+ * as the segment's custom metadata and saves later reads a request; without it they work as well.
  *
- * <p>Invariant: nothing but {@link RemoteStorageException} leaves a method of a configured instance, whatever happens; see
- * {@link Failures}. Each operation has a deadline, and an interrupt ends it. Threads: any number at once.
+ * <p>Invariant: nothing but {@link RemoteStorageException} leaves a method of a configured instance, whatever
+ * happens; see {@link Failures}. Each operation has a deadline, and an interrupt ends it. Threads: any number at
+ * once.
  */
 public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private static final Logger LOG = LoggerFactory.getLogger(SegliftRemoteStorageManager.class);
@@ -37,7 +38,10 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private static final int CUSTOM_METADATA_MAX = 128;
     /** What a consumer fetches of a partition at a time, unless told otherwise. */
     private static final int FETCH_BUFFER_SIZE = 1 << 20;
-    /** More than the reader threads of most brokers, which have 10 by default; only as many exist as were in use at once. */
+    /**
+     * More than the reader threads of most brokers, which have 10 by default; only as many exist as were in use at
+     * once.
+     */
     private static final int FETCH_BUFFERS_KEPT = 64;
 
     private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
@@ -63,7 +67,7 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
         try {
             Seglift store = Seglift.open(settings.store(), settings.library());
             tier = new Tier(store, Call.DEFAULT.withDeadline(settings.deleteTimeout()));
-        } catch (SegliftException | LinkageError e) {
+        } catch (SegliftException e) {
             ConfigException refused =
                     new ConfigException("tiered storage " + settings.store() + " cannot be opened: " + e.getMessage());
             refused.initCause(e);
@@ -119,14 +123,16 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
 
     /** {@inheritDoc} */
     @Override
-    public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType) throws RemoteStorageException {
+    public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType)
+            throws RemoteStorageException {
         return guarded("fetching the " + indexType + " index of", metadata, tier -> {
             try {
                 SegmentRef ref = StoredSegment.ref(metadata);
-                return new BytesInputStream(tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT));
+                return new BytesInputStream(HeldFailure.of(
+                        () -> tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT)));
             } catch (OutOfRangeException e) {
-                throw new RemoteResourceNotFoundException(
-                        "segment " + SegmentKeys.of(metadata.remoteLogSegmentId()) + " has no " + indexType + " index", e);
+                String key = SegmentKeys.of(metadata.remoteLogSegmentId());
+                throw new RemoteResourceNotFoundException("segment " + key + " has no " + indexType + " index", e);
             }
         });
     }

@@ -8,8 +8,8 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteStorageManager.IndexType;
 
 /**
- * Puts a segment and all that Kafka keeps beside it into one object: the log as its bytes, the indexes, the producer snapshot
- * and the leader epochs as its attachments. So there is one thing to write, to lose and to delete.
+ * Puts a segment and all that Kafka keeps beside it into one object: the log as its bytes, the indexes, the producer
+ * snapshot and the leader epochs as its attachments. So there is one thing to write, to lose and to delete.
  */
 final class SegmentCopy {
     /** A run of record batches as they lie in Kafka's log and go over its wire. */
@@ -18,8 +18,8 @@ final class SegmentCopy {
     private SegmentCopy() {}
 
     /**
-     * What to offload. A key that is taken by the same log is success, whatever its attachments: a broker that copies the
-     * segment of an id once more may have learnt of another leader epoch in the meantime.
+     * What to offload. A key that is taken by the same log is success, whatever its attachments: a broker that copies
+     * the segment of an id once more may have learnt of another leader epoch in the meantime.
      */
     static Segment of(RemoteLogSegmentMetadata metadata, LogSegmentData data) {
         var partition = metadata.topicIdPartition();

@@ -8,16 +8,16 @@ import java.util.Objects;
 import java.util.concurrent.locks.ReentrantLock;
 
 /**
- * A range of a segment as the broker wants it: it opens one at a position, reads a header of 17 bytes and the batch behind
- * it, one batch after the other up to a mebibyte or so, and closes it early.
+ * A range of a segment as the broker wants it: it opens one at a position, reads a header of 17 bytes and the batch
+ * behind it, one batch after the other up to a mebibyte or so, and closes it early.
  *
- * <p>Bytes are fetched into a shared direct buffer and copied from there to the caller's array; nothing else is copied or
- * allocated. Each fetch fills the buffer, the first one too: the broker answers nobody before it has read all that it wants,
- * which is a buffer full by default, so a small first fetch would only be a request more in its way. What lies ahead the
- * library fetches by itself, once it sees that one stream begins where another ended.
+ * <p>Bytes are fetched into a shared direct buffer and copied from there to the caller's array; nothing else is
+ * copied or allocated. Each fetch fills the buffer, the first one too: the broker answers nobody before it has read
+ * all that it wants, which is a buffer full by default, so a small first fetch would only be a request more in its
+ * way. What lies ahead the library fetches by itself, once it sees that one stream begins where another ended.
  *
- * <p>Invariant: the buffer goes back when the stream is closed and no fetch into it runs. So a close during a read does
- * not wait: the read gives the buffer back when it ends.
+ * <p>Invariant: the buffer goes back when the stream is closed and no fetch into it runs. So a close during a read
+ * does not wait: the read gives the buffer back when it ends.
  */
 final class SegmentInputStream extends InputStream {
     /** Where the bytes of one segment come from. */

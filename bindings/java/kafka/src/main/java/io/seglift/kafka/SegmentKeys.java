@@ -6,9 +6,9 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentId;
 /**
  * The key of a segment: {@code <topic>-<topic id>/<partition>/<segment id>}.
  *
- * <p>It follows from the segment's id alone, because that is all that is known of a copy which failed: Kafka asks for its
- * removal without the custom metadata that a receipt would have given. The ids make it unique, also when a topic is
- * deleted and made again under its name; the topic's name is for those who list the store.
+ * <p>It follows from the segment's id alone, because that is all that is known of a copy which failed: Kafka asks for
+ * its removal without the custom metadata that a receipt would have given. The ids make it unique, also when a topic
+ * is deleted and made again under its name; the topic's name is for those who list the store.
  *
  * <p>Every legal topic name gives a valid key. What the name loses for that, at its begin or its end, the topic's id
  * makes up for.

@@ -21,7 +21,7 @@ record StoredSegment(Seglift store, SegmentRef ref, Failures failures) implement
 
     @Override
     public int read(long offset, ByteBuffer into) throws IOException {
-        return store.read(ref, offset, into, READ);
+        return HeldFailure.of(() -> store.read(ref, offset, into, READ));
     }
 
     @Override

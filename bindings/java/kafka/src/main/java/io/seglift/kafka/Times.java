@@ -14,7 +14,8 @@ final class Times {
     static Duration parse(String text) {
         Matcher matcher = TIME.matcher(text);
         if (!matcher.matches()) {
-            throw new IllegalArgumentException("\"" + text + "\" is no time: write a whole number with ms, s, m, h or d");
+            throw new IllegalArgumentException(
+                    "\"" + text + "\" is no time: write a whole number with ms, s, m, h or d");
         }
         long number = Long.parseLong(matcher.group(1));
         return switch (matcher.group(2)) {

@@ -30,7 +30,10 @@ class AllocationTest {
     @BeforeEach
     void open() throws Exception {
         manager.configure(Map.of(
-                "store", "file://" + folder.resolve("tier"), "owner", "test-cluster", "codec", "none", "file.fsync", "false"));
+                "store", "file://" + folder.resolve("tier"),
+                "owner", "test-cluster",
+                "codec", "none",
+                "file.fsync", "false"));
         segment = KafkaSegment.make(folder.resolve("log"), SEGMENT);
         // The first of each loads classes.
         fetch(segment.copied(manager), new byte[1 << 20]);

@@ -19,6 +19,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
 import org.apache.kafka.server.log.remote.storage.RemoteStorageException;
@@ -27,8 +28,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Stores that refuse, hide, are away or slow: what the broker and its operator get to see. */
 @Timeout(60)
@@ -64,7 +65,8 @@ class FailingStoreTest {
 
     /** An S3 service that gives each request the same answer. */
     private void openS3ThatAnswers(int status, String code) throws IOException {
-        byte[] body = ("<Error><Code>" + code + "</Code><Message>no</Message></Error>").getBytes(StandardCharsets.UTF_8);
+        String error = "<Error><Code>" + code + "</Code><Message>no</Message></Error>";
+        byte[] body = error.getBytes(StandardCharsets.UTF_8);
         server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
         server.createContext("/", exchange -> {
             exchange.getRequestBody().readAllBytes();
@@ -92,6 +94,11 @@ class FailingStoreTest {
                 "1");
     }
 
+    /** One that a copy of some megabytes keeps busy for minutes. */
+    private void openSlowFolder(String setting, String value) {
+        open("file://" + folder.resolve("tier"), "store.rate.up", "64KiB", "codec", "none", setting, value);
+    }
+
     private RemoteStorageException failure(Executable call) {
         return assertThrows(RemoteStorageException.class, call);
     }
@@ -111,7 +118,7 @@ class FailingStoreTest {
         assertEquals(1, log.lines().size(), log.lines().toString());
         String line = log.lines().get(0);
         assertTrue(line.startsWith("Tiered storage s3://bucket/prefix: copying segment orders-"), line);
-        assertTrue(line.contains("Remedy: the store does not know these credentials: check rsm.config.s3.access.key"), line);
+        assertTrue(line.contains("Remedy: the store does not know these credentials"), line);
         assertFalse(line.contains("hush"), line);
     }
 
@@ -147,13 +154,32 @@ class FailingStoreTest {
         assertThrows(RemoteResourceNotFoundException.class, () -> manager.fetchIndex(segment, IndexType.OFFSET));
     }
 
-    @Test
-    void aStoreThatIsAwayIsSaidOnceForAllItsFailures() throws Exception {
+    /** One that refuses connections, and is asked once for each operation. */
+    private void openS3ThatIsAway() throws IOException {
         int port;
         try (ServerSocket socket = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
             port = socket.getLocalPort();
         }
         openS3(port);
+    }
+
+    @Test
+    void aFetchFromAStoreThatIsAwayTakesASecondToFail() throws Exception {
+        openS3ThatIsAway();
+        RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
+        for (Executable call : new Executable[] {
+            () -> manager.fetchLogSegment(segment, 0), () -> manager.fetchIndex(segment, IndexType.OFFSET)
+        }) {
+            long begin = System.nanoTime();
+            failure(call);
+            long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
+            assertTrue(millis >= 999, millis + " ms");
+        }
+    }
+
+    @Test
+    void aStoreThatIsAwayIsSaidOnceForAllItsFailures() throws Exception {
+        openS3ThatIsAway();
         KafkaSegment segment = KafkaSegment.make(folder, 100_000);
         for (int i = 0; i < 3; i++) {
             failure(() -> segment.copied(manager));
@@ -189,7 +215,7 @@ class FailingStoreTest {
 
     @Test
     void aCopyThatIsTooSlowEndsByItsDeadline() throws Exception {
-        open("file://" + folder.resolve("tier"), "store.rate.up", "64KiB", "deadline.offload", "500ms", "codec", "none");
+        openSlowFolder("deadline.offload", "500ms");
         KafkaSegment segment = KafkaSegment.make(folder, 20_000_000);
         RemoteStorageException failure = failure(() -> segment.copied(manager));
         assertTrue(failure.getMessage().contains("TIMED_OUT"), failure.getMessage());
@@ -197,9 +223,9 @@ class FailingStoreTest {
     }
 
     /** Begins a copy that would take minutes, does something to it, and returns how it ended. */
-    private RemoteStorageException endOfASlowCopy(java.util.function.Consumer<Thread> meanwhile, AtomicBoolean interrupted)
+    private RemoteStorageException endOfASlowCopy(Consumer<Thread> meanwhile, AtomicBoolean interrupted)
             throws Exception {
-        open("file://" + folder.resolve("tier"), "store.rate.up", "64KiB", "codec", "none");
+        openSlowFolder("deadline.offload", "10m");
         KafkaSegment segment = KafkaSegment.make(folder, 20_000_000);
         AtomicReference<Throwable> end = new AtomicReference<>();
         CountDownLatch begun = new CountDownLatch(1);

@@ -24,7 +24,8 @@ class FailuresTest {
     private final AtomicLong nanos = new AtomicLong();
     private final Failures failures = new Failures(new FailureLog("s3://b", nanos::get));
     private final RemoteLogSegmentMetadata segment = KafkaSegment.metadata(
-            RemoteLogSegmentId.generateNew(new TopicIdPartition(Uuid.randomUuid(), new TopicPartition("orders", 3))), 10);
+            RemoteLogSegmentId.generateNew(new TopicIdPartition(Uuid.randomUuid(), new TopicPartition("orders", 3))),
+            10);
     private final LoggedLines log = new LoggedLines(SegliftRemoteStorageManager.class);
 
     @BeforeEach
@@ -40,7 +41,11 @@ class FailuresTest {
     @Test
     void whateverFailsTheBrokerGetsItsOwnKindOfException() {
         for (Throwable failure : new Throwable[] {
-            new NullPointerException(), new UnsatisfiedLinkError("x"), new StackOverflowError(), new Exception("x"), null
+            new NullPointerException(),
+            new UnsatisfiedLinkError("x"),
+            new StackOverflowError(),
+            new Exception("x"),
+            null
         }) {
             RemoteStorageException translated = failures.of("copying", segment, failure);
             assertEquals(RemoteStorageException.class, translated.getClass());

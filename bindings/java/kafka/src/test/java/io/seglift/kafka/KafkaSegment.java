@@ -51,7 +51,8 @@ record KafkaSegment(RemoteLogSegmentMetadata metadata, LogSegmentData data, byte
     }
 
     static RemoteLogSegmentMetadata metadata(RemoteLogSegmentId id, int size) {
-        return new RemoteLogSegmentMetadata(id, 1000, 1999, 1_700_000_000_000L, 1, 1_700_000_000_000L, size, Map.of(0, 0L));
+        long time = 1_700_000_000_000L;
+        return new RemoteLogSegmentMetadata(id, 1000, 1999, time, 1, time, size, Map.of(0, 0L));
     }
 
     /** What Kafka knows after this copy: the custom metadata with the rest. */

@@ -121,7 +121,8 @@ class LiveKeysTest {
     @Test
     void aMissingTopicIsAFailure() {
         assertNothingPrinted(
-                command(out).run("live-keys", "--bootstrap-server", "localhost:9092"), "there is no topic __remote_log_metadata");
+                command(out).run("live-keys", "--bootstrap-server", "localhost:9092"),
+                "there is no topic __remote_log_metadata");
     }
 
     @Test
@@ -238,8 +239,9 @@ class LiveKeysTest {
     void helpSaysWhatEveryOptionDoes() {
         assertEquals(LiveKeys.DONE, command(out).run("--help"));
         assertEquals(LiveKeys.DONE, command(out).run("live-keys", "--help"));
-        for (String option : new String[] {"bootstrap-server", "command-config", "in-flight", "timeout", "allow-truncated"}) {
-            assertTrue(out.toString().contains("--" + option), option);
+        for (String option : List.of(
+                "--bootstrap-server", "--command-config", "--in-flight", "--timeout", "--allow-truncated", "--help")) {
+            assertTrue(out.toString().contains("  " + option + " "), option);
         }
     }
 }

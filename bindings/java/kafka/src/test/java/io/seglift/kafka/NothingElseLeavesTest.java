@@ -27,8 +27,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Whatever a broker hands to the methods of the interface, and whatever breaks inside: only {@link RemoteStorageException}
- * leaves. The methods are found by reflection, so that one which Kafka adds is tested, too.
+ * Whatever a broker hands to the methods of the interface, and whatever breaks inside: only {@link
+ * RemoteStorageException} leaves. The methods are found by reflection, so that one which Kafka adds is tested, too.
  */
 class NothingElseLeavesTest {
     @TempDir

@@ -9,6 +9,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -46,7 +47,7 @@ class SegliftRemoteStorageManagerTest {
     }
 
     private SegliftRemoteStorageManager opened(Map<String, String> more) {
-        var settings = new java.util.HashMap<String, Object>(
+        Map<String, Object> settings = new HashMap<>(
                 Map.of("store", "file://" + tier, "owner", "test-cluster", "broker.id", 1, "file.fsync", "false"));
         settings.putAll(more);
         SegliftRemoteStorageManager opened = new SegliftRemoteStorageManager();
@@ -94,10 +95,28 @@ class SegliftRemoteStorageManagerTest {
         assertArrayEquals(Files.readAllBytes(segment.data().offsetIndex()), index(copied, IndexType.OFFSET));
         assertArrayEquals(Files.readAllBytes(segment.data().timeIndex()), index(copied, IndexType.TIMESTAMP));
         assertArrayEquals(
-                Files.readAllBytes(segment.data().transactionIndex().orElseThrow()), index(copied, IndexType.TRANSACTION));
+                Files.readAllBytes(segment.data().transactionIndex().orElseThrow()),
+                index(copied, IndexType.TRANSACTION));
         assertArrayEquals(
                 Files.readAllBytes(segment.data().producerSnapshotIndex()), index(copied, IndexType.PRODUCER_SNAPSHOT));
         assertArrayEquals(KafkaSegment.LEADER_EPOCHS, index(copied, IndexType.LEADER_EPOCH));
+    }
+
+    @Test
+    void anIndexIsReadInAnyWayAndEndsWithItsClose() throws Exception {
+        KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
+        byte[] expected = Files.readAllBytes(segment.data().timeIndex());
+        InputStream in = manager.fetchIndex(segment.copied(manager), IndexType.TIMESTAMP);
+        assertEquals(expected.length, in.available());
+        assertEquals(Byte.toUnsignedInt(expected[0]), in.read());
+        assertEquals(9, in.skip(9));
+        assertEquals(0, in.skip(-1));
+        assertArrayEquals(Arrays.copyOfRange(expected, 10, 20), in.readNBytes(10));
+        assertEquals(0, in.read(new byte[0]));
+        in.close();
+        in.close();
+        assertEquals(-1, in.read());
+        assertEquals(-1, in.read(new byte[1]));
     }
 
     @Test

@@ -35,7 +35,7 @@ class SegmentKeysTest {
     @Test
     void everyLegalTopicNameGivesAKeyThatTheLibraryTakes() throws Exception {
         List<String> topics = List.of(
-                "x".repeat(249), "...", "..a", ".hidden", ".seglift-upload-1", ".seglift-probe-1", "-", "__remote_log_metadata");
+                "x".repeat(249), "...", "..a", ".hidden", ".seglift-upload-1", ".seglift-probe-1", "-", "_", "a.b");
         try (Seglift store = Seglift.open("memory:", Map.of("owner", "keys"))) {
             for (String topic : topics) {
                 String key = key(topic, TOPIC_ID);

@@ -7,10 +7,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /** One broker: a folder with its properties, its data and its log, and the process that runs on them, if one does. */
 final class Broker {
@@ -19,6 +21,7 @@ final class Broker {
             "WARNING: JNI");
 
     private final KafkaVersion version;
+    private final Path data;
     private final Path properties;
     private final Path log;
     private Process process;
@@ -26,16 +29,21 @@ final class Broker {
     /** Writes the properties and formats the storage. */
     Broker(KafkaVersion version, Path folder, String clusterId, Map<String, String> settings) throws Exception {
         this.version = version;
-        Files.createDirectories(folder.resolve("data"));
+        data = Files.createDirectories(folder.resolve("data"));
         properties = folder.resolve("server.properties");
         log = folder.resolve("broker.log");
-        Map<String, String> all = new TreeMap<>(settings);
-        all.put("log.dirs", folder.resolve("data").toString());
-        Files.write(properties, all.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).toList());
+        configure(settings);
         int status = run("kafka.tools.StorageTool", "format", "-t", clusterId, "-c", properties.toString()).waitFor();
         if (status != 0) {
-            throw new AssertionError("formatting failed; " + log + " says why:\n" + log());
+            throw new AssertionError("formatting failed; " + log + " says why");
         }
+    }
+
+    /** Writes other properties, for the next start. */
+    void configure(Map<String, String> settings) throws IOException {
+        Map<String, String> all = new HashMap<>(settings);
+        all.put("log.dirs", data.toString());
+        SettingsFile.write(properties, all);
     }
 
     void start() throws IOException {
@@ -51,10 +59,15 @@ final class Broker {
         process.destroyForcibly().waitFor();
     }
 
-    /** Everything that the broker has logged in all of its lives. */
-    String log() {
-        try {
-            return new String(Files.readAllBytes(log), StandardCharsets.UTF_8);
+    /** The lines with this text in them that the broker has logged in all of its lives. */
+    List<String> logged(String text) {
+        return logged(line -> line.contains(text));
+    }
+
+    List<String> logged(Predicate<String> wanted) {
+        // One byte is one character here, so that no byte is an error; what is looked for is ASCII.
+        try (Stream<String> lines = Files.lines(log, StandardCharsets.ISO_8859_1)) {
+            return lines.filter(wanted).toList();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -69,8 +82,7 @@ final class Broker {
                 throw new AssertionError("the broker did not end when it was told to; see " + log);
             }
         }
-        List<String> complaints = log().lines().filter(line -> JNI_COMPLAINTS.stream().anyMatch(line::contains))
-                .toList();
+        List<String> complaints = logged(line -> JNI_COMPLAINTS.stream().anyMatch(line::contains));
         if (!complaints.isEmpty()) {
             throw new AssertionError("-Xcheck:jni complains in " + log + ": " + complaints);
         }
@@ -79,7 +91,9 @@ final class Broker {
     private Process run(String mainClass, String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-Xms128m", "-Xmx512m", "-Xcheck:jni", version.logging(), mainClass));
+                "-Xms128m", "-Xmx512m", "-Xcheck:jni", version.logging()));
+        command.addAll(Scale.jvmOptions());
+        command.add(mainClass);
         command.addAll(List.of(arguments));
         ProcessBuilder builder = new ProcessBuilder(command);
         builder.environment().put("CLASSPATH", version.classPath());

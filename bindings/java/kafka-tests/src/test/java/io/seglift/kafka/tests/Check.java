@@ -37,6 +37,17 @@ final class Check {
         consume(true);
     }
 
+    /** The last message of each partition, which is on the broker's disk. */
+    void newest() {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(false)) {
+            for (TopicPartition partition : partitions) {
+                Sent sent = load.sent(partition.partition());
+                int last = sent.count() - 1;
+                firstComesFrom(consumer, partition, sent.offset(last), last);
+            }
+        }
+    }
+
     /** Seeks to random offsets: the message there comes first. */
     void seeksByOffset(int times, long seed) {
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(false)) {
@@ -103,13 +114,15 @@ final class Check {
 
     /** Fails if the consumer, which has read everything, gets more before it is at the ends. */
     private void nothingFollows(KafkaConsumer<byte[], byte[]> consumer) {
-        Map<TopicPartition, Long> ends = new HashMap<>(consumer.endOffsets(partitions));
-        while (ends.entrySet().removeIf(end -> consumer.position(end.getKey()) >= end.getValue()) | !ends.isEmpty()) {
-            ConsumerRecords<byte[], byte[]> more = consumer.poll(POLL);
-            if (!more.isEmpty()) {
-                ConsumerRecord<byte[], byte[]> record = more.iterator().next();
+        Map<TopicPartition, Long> ends = consumer.endOffsets(partitions);
+        long deadline = System.nanoTime() + Scale.patience().toNanos();
+        while (partitions.stream().anyMatch(partition -> consumer.position(partition) < ends.get(partition))) {
+            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(POLL)) {
                 throw new AssertionError("nobody has sent what is at offset " + record.offset() + " of "
                         + record.topic() + "-" + record.partition());
+            }
+            if (System.nanoTime() > deadline) {
+                throw new AssertionError("the ends are not reached; the consumer stands at " + positions(consumer));
             }
         }
     }

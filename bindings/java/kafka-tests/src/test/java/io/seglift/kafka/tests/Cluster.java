@@ -36,17 +36,20 @@ final class Cluster implements AutoCloseable {
 
     private final KafkaVersion version;
     private final Path folder;
-    private final Map<String, String> tiering;
+    private final Store store;
     private final String clusterId = Uuid.randomUuid().toString();
     private final int controllerPort = Ports.free();
     private final Map<Integer, Broker> brokers = new TreeMap<>();
     private final Map<Integer, Integer> ports = new HashMap<>();
     private final Admin admin;
+    /** Settings of the plugin beside those that the store needs, which they replace. */
+    private Map<String, String> more;
 
-    private Cluster(KafkaVersion version, Path folder, Map<String, String> tiering) {
+    private Cluster(KafkaVersion version, Path folder, Store store, Map<String, String> more) {
         this.version = version;
         this.folder = folder;
-        this.tiering = tiering;
+        this.store = store;
+        this.more = more;
         ports.put(1, Ports.free());
         admin = Admin.create(Map.of("bootstrap.servers", bootstrap()));
     }
@@ -57,16 +60,7 @@ final class Cluster implements AutoCloseable {
      * @param more settings of the plugin beside those that the store needs, which they replace
      */
     static Cluster start(KafkaVersion version, Path folder, Store store, Map<String, String> more) throws Exception {
-        Map<String, String> seglift = new HashMap<>(store.settings());
-        seglift.put("store", store.uri());
-        seglift.put("owner", OWNER);
-        seglift.putAll(more);
-        Map<String, String> tiering = new HashMap<>();
-        tiering.put(MANAGER + "class.name", "io.seglift.kafka.SegliftRemoteStorageManager");
-        tiering.put(MANAGER + "class.path", Build.plugin() + "/*");
-        tiering.put(MANAGER + "impl.prefix", CONFIG);
-        seglift.forEach((name, value) -> tiering.put(CONFIG + name, value));
-        Cluster cluster = new Cluster(version, folder, tiering);
+        Cluster cluster = new Cluster(version, folder, store, more);
         try {
             cluster.addBroker();
         } catch (Throwable e) {
@@ -98,6 +92,14 @@ final class Cluster implements AutoCloseable {
         });
     }
 
+    /** Starts a broker anew with other settings of the plugin beside those that the store needs. */
+    void reconfigure(int id, Map<String, String> settings) throws Exception {
+        broker(id).stop();
+        more = settings;
+        broker(id).configure(properties(id));
+        startBroker(id);
+    }
+
     Broker broker(int id) {
         return brokers.get(id);
     }
@@ -115,10 +117,10 @@ final class Cluster implements AutoCloseable {
     }
 
     /** Creates a tiered topic on broker 1, whose sealed segments leave the disk as soon as they are copied. */
-    Load createTopic(String name, int partitions) throws Exception {
+    Load createTopic(String name, int partitions, long segmentBytes) throws Exception {
         Map<String, String> config = Map.of(
                 "remote.storage.enable", "true",
-                "segment.bytes", Long.toString(Scale.segmentBytes()),
+                "segment.bytes", Long.toString(segmentBytes),
                 "local.retention.bytes", "1",
                 "retention.ms", "-1",
                 "file.delete.delay.ms", "500");
@@ -127,7 +129,7 @@ final class Cluster implements AutoCloseable {
             replicas.put(partition, List.of(1));
         }
         admin.createTopics(List.of(new NewTopic(name, replicas).configs(config))).all().get();
-        return new Load(this, name, partitions, name.hashCode());
+        return new Load(this, name, partitions, segmentBytes);
     }
 
     void deleteTopic(String name) throws Exception {
@@ -188,8 +190,21 @@ final class Cluster implements AutoCloseable {
         }
     }
 
+    private Map<String, String> tiering() {
+        Map<String, String> seglift = new HashMap<>(store.settings());
+        seglift.put("store", store.uri());
+        seglift.put("owner", OWNER);
+        seglift.putAll(more);
+        Map<String, String> tiering = new HashMap<>();
+        tiering.put(MANAGER + "class.name", "io.seglift.kafka.SegliftRemoteStorageManager");
+        tiering.put(MANAGER + "class.path", Build.plugin() + "/*");
+        tiering.put(MANAGER + "impl.prefix", CONFIG);
+        seglift.forEach((name, value) -> tiering.put(CONFIG + name, value));
+        return tiering;
+    }
+
     private Map<String, String> properties(int id) {
-        Map<String, String> properties = new HashMap<>(tiering);
+        Map<String, String> properties = new HashMap<>(tiering());
         properties.put("node.id", Integer.toString(id));
         properties.put("process.roles", id == 1 ? "broker,controller" : "broker");
         String listeners = "PLAINTEXT://127.0.0.1:" + ports.get(id);

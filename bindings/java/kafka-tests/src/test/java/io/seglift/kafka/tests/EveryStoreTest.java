@@ -30,7 +30,7 @@ class EveryStoreTest {
     private static void produceTierConsumeDelete(KafkaVersion version, Store store) throws Exception {
         try (Cluster cluster = Cluster.start(version, SCRATCH.folder().resolve(version + "-" + store.kind()), store,
                 Map.of())) {
-            Load load = cluster.createTopic(TOPIC, 1);
+            Load load = cluster.createTopic(TOPIC, 1, Scale.segmentBytes());
             load.produce(CompressionType.LZ4, Scale.mebibytes(14));
             load.produceTransactions(CompressionType.NONE, 4, Scale.mebibytes(1));
             new Tiering(cluster, load).awaitSegmentsLeft();

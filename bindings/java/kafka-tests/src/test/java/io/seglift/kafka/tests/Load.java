@@ -18,21 +18,28 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
 final class Load {
     private final Cluster cluster;
     private final String topic;
+    private final long segmentBytes;
+    /** Topics differ in what they hold. */
     private final long seed;
     private final List<Sent> partitions;
     /** The number that the next message of each partition has. */
     private final long[] next;
 
-    Load(Cluster cluster, String topic, int partitions, long seed) {
+    Load(Cluster cluster, String topic, int partitions, long segmentBytes) {
         this.cluster = cluster;
         this.topic = topic;
-        this.seed = seed;
+        this.segmentBytes = segmentBytes;
+        this.seed = topic.hashCode();
         this.partitions = Stream.generate(Sent::new).limit(partitions).toList();
         this.next = new long[partitions];
     }
 
     String topic() {
         return topic;
+    }
+
+    long segmentBytes() {
+        return segmentBytes;
     }
 
     List<TopicPartition> topicPartitions() {

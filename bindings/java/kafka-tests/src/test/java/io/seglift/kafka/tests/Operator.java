@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -26,9 +27,9 @@ final class Operator {
         this.store = store;
         this.folder = folder;
         settings = folder.resolve("seglift.properties");
-        Map<String, String> all = new TreeMap<>(store.settings());
+        Map<String, String> all = new HashMap<>(store.settings());
         all.put("owner", Cluster.OWNER);
-        Files.write(settings, all.entrySet().stream().map(e -> e.getKey() + "=" + e.getValue()).toList());
+        SettingsFile.write(settings, all);
     }
 
     /** The keys of the segments in the store. */
@@ -37,7 +38,7 @@ final class Operator {
     }
 
     /** The keys that the brokers refer to; no copy may be under way. */
-    String liveKeys() throws Exception {
+    List<String> liveKeys() throws Exception {
         Path home = folder.resolve("kafka");
         if (!Files.exists(home)) {
             cluster.version().unpack(home);
@@ -47,7 +48,7 @@ final class Operator {
                 cluster.bootstrap(), "--in-flight", "1ms");
         builder.environment().put("KAFKA_HOME", home.toString());
         builder.environment().put("SEGLIFT_KAFKA_JARS", Build.plugin().toString());
-        return run(builder, "");
+        return run(builder, "").lines().toList();
     }
 
     /** Puts an object into the store that no broker knows of. */
@@ -57,8 +58,9 @@ final class Operator {
     }
 
     /** Deletes what is not live, however young, and returns the verdict on each key. */
-    Map<String, String> sweep(String liveKeys) throws Exception {
-        return verdicts(seglift(liveKeys, "sweep", "--json", "--delete", "--grace", "0s", "--live", "-", store.uri()));
+    Map<String, String> sweep(List<String> liveKeys) throws Exception {
+        String lines = String.join("\n", liveKeys) + "\n";
+        return verdicts(seglift(lines, "sweep", "--json", "--delete", "--grace", "0s", "--live", "-", store.uri()));
     }
 
     /** Aborts the uploads that nobody will end, and returns the verdict on each. */

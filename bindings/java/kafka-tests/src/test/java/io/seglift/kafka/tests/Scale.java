@@ -1,6 +1,7 @@
 package io.seglift.kafka.tests;
 
 import java.time.Duration;
+import java.util.List;
 
 /** How large the scenarios are: the same code is quick for every day, and full with {@code SCALE=full}. */
 final class Scale {
@@ -15,18 +16,28 @@ final class Scale {
         return quick * MIB * (FULL ? 10 : 1);
     }
 
-    /** Bytes of a log segment; quick: the size that still goes out in more than one part. */
+    /** Bytes of a log segment. */
     static long segmentBytes() {
-        return (FULL ? 32 : 8) * MIB;
+        return (FULL ? 32 : 4) * MIB;
+    }
+
+    /** Bytes of a log segment that goes out in several parts of 5 MiB, the smallest that S3 takes. */
+    static long segmentInParts() {
+        return (FULL ? 128 : 8) * MIB;
+    }
+
+    /** Options of the brokers' JVMs: one that lives for seconds spends a third of its time on compiling code twice. */
+    static List<String> jvmOptions() {
+        return FULL ? List.of() : List.of("-XX:TieredStopAtLevel=1");
     }
 
     /** How long a store stays away. */
     static Duration outage() {
-        return Duration.ofSeconds(FULL ? 180 : 10);
+        return Duration.ofSeconds(FULL ? 180 : 15);
     }
 
     /** The longest that tiering, or a broker that starts, may take; a busy machine takes a tenth of it. */
     static Duration patience() {
-        return Duration.ofSeconds(FULL ? 900 : 120);
+        return Duration.ofSeconds(FULL ? 900 : 180);
     }
 }

@@ -2,23 +2,27 @@ package io.seglift.kafka.tests;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.channels.Channels;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
-import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.extension.AfterAllCallback;
 import org.junit.jupiter.api.extension.BeforeAllCallback;
 import org.junit.jupiter.api.extension.ExtensionContext;
-import org.junit.jupiter.api.extension.TestWatcher;
+import org.junit.jupiter.api.extension.LifecycleMethodExecutionExceptionHandler;
+import org.junit.jupiter.api.extension.TestExecutionExceptionHandler;
 
 /**
- * The folder of a test class, removed when all of its tests passed. After a failure it stays until the next run, and
- * the end of every log in it is printed.
+ * The folder of a test class, removed when all of its tests passed. After a failure it stays until the next run: the
+ * failure says where it is, and the end of every log in it is printed.
  */
-final class Scratch implements BeforeAllCallback, AfterAllCallback, TestWatcher {
-    private static final int LINES = 40;
+final class Scratch implements BeforeAllCallback, AfterAllCallback, TestExecutionExceptionHandler,
+        LifecycleMethodExecutionExceptionHandler {
+    /** Bytes of each log: some forty lines. */
+    private static final int END = 8 << 10;
 
     private Path folder;
     private boolean failed;
@@ -35,29 +39,43 @@ final class Scratch implements BeforeAllCallback, AfterAllCallback, TestWatcher 
     }
 
     @Override
-    public void testFailed(ExtensionContext context, Throwable cause) {
-        failed = true;
-        System.out.println(context.getDisplayName() + " failed; everything is kept in " + folder);
-        try (Stream<Path> files = Files.walk(folder, 2)) {
-            files.filter(file -> file.toString().endsWith(".log")).sorted().forEach(Scratch::printEnd);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+    public void handleTestExecutionException(ExtensionContext context, Throwable failure) {
+        throw keep(failure);
+    }
+
+    @Override
+    public void handleBeforeAllMethodExecutionException(ExtensionContext context, Throwable failure) {
+        throw keep(failure);
+    }
+
+    @Override
+    public void handleAfterAllMethodExecutionException(ExtensionContext context, Throwable failure) {
+        throw keep(failure);
     }
 
     @Override
     public void afterAll(ExtensionContext context) throws IOException {
-        // A failure outside of a test, such as a broker that does not come up, is not told to watchers.
-        if (!failed && context.getExecutionException().isEmpty()) {
+        if (!failed) {
             remove();
         }
     }
 
+    private AssertionError keep(Throwable failure) {
+        failed = true;
+        try (Stream<Path> files = Files.walk(folder)) {
+            files.filter(file -> file.toString().endsWith(".log") && !file.toString().contains("/data/")).sorted()
+                    .forEach(Scratch::printEnd);
+        } catch (IOException e) {
+            failure.addSuppressed(e);
+        }
+        return new AssertionError(failure.getMessage() + "\nLogs and data are kept in " + folder, failure);
+    }
+
     private static void printEnd(Path log) {
-        try {
-            List<String> lines = new String(Files.readAllBytes(log), StandardCharsets.UTF_8).lines().toList();
+        try (SeekableByteChannel channel = Files.newByteChannel(log)) {
+            channel.position(Math.max(0, channel.size() - END));
             System.out.println("---- the end of " + log);
-            lines.subList(Math.max(0, lines.size() - LINES), lines.size()).forEach(System.out::println);
+            System.out.println(new String(Channels.newInputStream(channel).readAllBytes(), StandardCharsets.UTF_8));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

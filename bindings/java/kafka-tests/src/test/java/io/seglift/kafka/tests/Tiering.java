@@ -1,6 +1,5 @@
 package io.seglift.kafka.tests;
 
-import java.time.Duration;
 import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
@@ -27,25 +26,19 @@ final class Tiering {
     /** What a partition's leader says: the first offset on its disk, and the last one in the store. */
     private record Place(long earliestLocal, long latestTiered, long bytes) {
         /** Everything but the segment that is written to is in the store, and nowhere else. */
-        boolean hasLeft() {
-            return earliestLocal > 0 && latestTiered == earliestLocal - 1 && bytes <= Scale.segmentBytes();
+        boolean hasLeft(long segmentBytes) {
+            return earliestLocal > 0 && latestTiered == earliestLocal - 1 && bytes <= segmentBytes;
         }
     }
 
     /** Waits until every sealed segment was copied and has left the leader's disk; each partition has at least one. */
     void awaitSegmentsLeft() throws Exception {
-        awaitSegmentsLeft(Scale.patience());
-    }
-
-    void awaitSegmentsLeft(Duration patience) throws Exception {
-        Await.until("the sealed segments of " + load.topic() + " have left", patience, () -> places().toString(),
-                () -> places().values().stream().allMatch(Place::hasLeft));
-    }
-
-    /** Waits until the store has some of the topic, and not yet all. */
-    void awaitFirstCopy() throws Exception {
-        Await.until("a segment of " + load.topic() + " was copied", Scale.patience(), () -> places().toString(),
-                () -> places().values().stream().anyMatch(place -> place.latestTiered() >= 0));
+        Await.until("the sealed segments of " + load.topic() + " have left", Scale.patience(),
+                () -> places().toString(), () -> {
+                    Collection<Place> places = places().values();
+                    return places.size() == load.topicPartitions().size()
+                            && places.stream().allMatch(place -> place.hasLeft(load.segmentBytes()));
+                });
     }
 
     private Map<Integer, Place> places() {
