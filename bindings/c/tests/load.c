@@ -134,7 +134,8 @@ static void a_fork_with_operations_in_flight_harms_neither_process(void) {
 int main(void) {
   engine = new_engine();
   RUN(a_driver_that_is_closed_under_load_ends_every_call_once);
-  RUN(a_fork_with_operations_in_flight_harms_neither_process);
+  /* The address sanitizer's allocator is not prepared for a fork: a lock that another thread holds stays held in the child. */
+  if (getenv("SEGLIFT_SANITIZE") == NULL) RUN(a_fork_with_operations_in_flight_harms_neither_process);
   OK(seglift_engine_free(engine, &err));
   DONE();
 }
