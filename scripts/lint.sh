@@ -35,7 +35,7 @@ install_deny() {
 }
 
 every_script_parses() {
-    for script in scripts/*.sh tests/servers/*.sh bindings/java/kafka/bin/*; do sh -n "$script" || return 1; done
+    for script in scripts/*.sh tests/servers/*.sh bindings/java/kafka/bin/* examples/*/*.sh; do sh -n "$script" || return 1; done
     bash -n .ci/run
 }
 

@@ -61,10 +61,12 @@ test-kafka: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh kafka kafka-tests
 
 ## example-kafka: see it work: a Kafka broker that tiers, its producer and consumer, in a minute; STORE=minio for S3
-example-kafka: java
-	@scripts/check-tools.sh python3
+example-kafka: example-kafka-tools java
 	@$(MVN) --quiet --batch-mode --file bindings/java/pom.xml generate-resources --projects .,kafka-tests/broker-4.2
 	@examples/kafka/run.sh --store $(or $(STORE),file)
+
+example-kafka-tools:
+	@scripts/check-tools.sh cc rust python3 java mvn
 
 ## bench-kafka: what tiering costs a broker's JVM, in CPU seconds per GiB; never a test
 bench-kafka: java
@@ -75,5 +77,5 @@ bench-kafka: java
 test-java-25: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh --jvm 25 core
 
-.PHONY: java install-java java-library java-library-testing test-java test-kafka example-kafka bench-kafka \
-	test-java-25
+.PHONY: java install-java java-library java-library-testing test-java test-kafka example-kafka \
+	example-kafka-tools bench-kafka test-java-25

@@ -102,6 +102,56 @@ fn a_list_that_cannot_be_right_deletes_nothing() {
     place.run(["sweep", "tier", "--live", "-"]).ends(2);
 }
 
+/// A list as `seglift-kafka live-keys` prints it.
+fn framed(days: u64, keys: &str, end: u64) -> Vec<u8> {
+    let began = std::time::SystemTime::now() - Duration::from_secs(days * 24 * 3600);
+    let micros = began.duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+    format!("#seglift-live-keys 1 {micros}\n{keys}#end {end}\n").into_bytes()
+}
+
+#[test]
+fn a_list_that_says_where_it_ends_is_taken_only_whole() {
+    let place = Place::new();
+    three(&place);
+    let list = framed(0, "t/a\nt/b\n", 2);
+    let sweep = ["sweep", &place.uri(), "--live", "-", "--delete"];
+    let lines: Vec<&[u8]> = list.split_inclusive(|byte| *byte == b'\n').collect();
+    for whole_lines in 1..lines.len() {
+        let run = place.run_with(sweep, &lines[..whole_lines].concat()).ends(2);
+        assert!(run.err.contains("lacks its last line"), "{}", run.err);
+        assert_eq!(place.files("tier").len(), 3);
+    }
+    for (list, why) in [
+        (framed(0, "t/a\nt/b\n", 3), "holds 2 keys"),
+        ([&list[..], b"t/c\n"].concat(), "holds 2 keys"),
+        (b"#seglift-live-keys 1\nt/a\n#end 1\n".to_vec(), "when it was made"),
+        (b"#seglift-live-keys 1 x\nt/a\n#end 1\n".to_vec(), "when it was made"),
+        (b"#seglift-live-keys 2 7\nt/a\n#end 1\n".to_vec(), "newer version"),
+        (framed(0, "", 0), "empty"),
+    ] {
+        let run = place.run_with(sweep, &list);
+        assert!(!run.err.is_empty() && run.err.contains(why), "{}", run.err);
+    }
+    place.run_with(sweep, &list).succeeds();
+}
+
+#[test]
+fn what_is_younger_than_an_old_list_stays() {
+    let place = Place::new();
+    three(&place);
+    // The objects are three days old, and the grace is a day.
+    let sweep = ["sweep", &place.uri(), "--live", "-", "--delete"];
+    let run = place.run_with(sweep, &framed(4, "t/b\n", 1)).succeeds();
+    assert!(run.out.is_empty() && run.err.contains("left 2 too young"), "{}", run.err);
+    place.write("live", b"t/b\n");
+    let before = std::time::SystemTime::now() - Duration::from_secs(4 * 24 * 3600);
+    fs::File::options().write(true).open(place.path("live")).unwrap().set_modified(before).unwrap();
+    let run = place.run(["sweep", &place.uri(), "--live", "live", "--delete"]).succeeds();
+    assert!(run.out.is_empty() && run.err.contains("left 2 too young"), "{}", run.err);
+    let run = place.run_with(sweep, &framed(1, "t/b\n", 1)).succeeds();
+    assert_eq!(run.lines(), ["t/a", "t/c"]);
+}
+
 #[test]
 fn a_prefix_keeps_a_sweep_within_it() {
     let place = Place::new();

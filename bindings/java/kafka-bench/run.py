@@ -4,8 +4,8 @@
     run.py FOLDER       the folder of the plugin's jars, as a broker gets it
 
 It runs versitygw for as long as that takes, and the program of this module as a process of its own. ROUNDS (5) and
-SEGMENTS of 128 MiB (4) say how much is moved; JAVA is the JVM (java). The figures are left in
-target/java/bench-kafka.json as well.
+SEGMENTS of 128 MiB (4) say how much is moved; JAVA is the JVM (java). With four it takes 1.5 GiB of the temporary
+folder for as long as it runs. The figures are left in target/java/bench-kafka.json as well.
 """
 
 import json

@@ -299,7 +299,7 @@ pub struct Sweep {
     /// Only keys that begin with this text; those in the list must, too
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub prefix: String,
-    /// Leave what was committed within this time before the sweep began, by the store's clock
+    /// Leave what was committed within this time before the list was made, or else before the sweep began
     #[arg(long, value_name = "TIME", value_parser = span, default_value = "1d")]
     pub grace: Duration,
     /// Delete; without it nothing is changed

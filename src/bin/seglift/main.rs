@@ -23,6 +23,7 @@ mod get;
 mod inflight;
 mod input;
 mod interrupt;
+mod live;
 mod ls;
 mod map;
 mod offload;
