@@ -5,6 +5,7 @@ import io.seglift.ClosedException;
 import io.seglift.Code;
 import io.seglift.NotFoundException;
 import io.seglift.SegliftException;
+import java.io.EOFException;
 import java.io.IOException;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
@@ -83,12 +84,16 @@ final class Failures {
     }
 
     private static Code codeOf(Throwable failure) {
-        return failure instanceof SegliftException known ? known.code() : Code.INTERNAL;
+        if (failure instanceof SegliftException known) {
+            return known.code();
+        }
+        // An object ended before its segment did.
+        return failure instanceof EOFException ? Code.CORRUPT : Code.INTERNAL;
     }
 
     private static String describe(Throwable failure) {
-        return failure instanceof SegliftException known
-                ? known.code() + ": " + known.getMessage()
+        return failure instanceof SegliftException || failure instanceof EOFException
+                ? codeOf(failure) + ": " + failure.getMessage()
                 : failure.toString();
     }
 }

@@ -1,5 +1,6 @@
 package io.seglift.kafka;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.ref.Reference;
@@ -164,8 +165,8 @@ final class SegmentInputStream extends InputStream {
     private int fill(int wanted) throws IOException {
         int count = source.read(offset, fetched);
         if (count == 0 && wanted > 0) {
-            throw new IOException("the object has " + offset + " bytes of a segment of at least " + end
-                    + ": it is damaged, or another one; `seglift verify` tells");
+            throw new EOFException("the object has " + offset + " bytes of a segment of at least " + end
+                    + ": it is damaged, or another one");
         }
         return count;
     }

@@ -280,10 +280,13 @@ class SegliftRemoteStorageManagerTest {
         KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
         segment.copied(manager);
         RemoteLogSegmentMetadata longer = KafkaSegment.metadata(segment.metadata().remoteLogSegmentId(), 1001);
-        try (InputStream in = manager.fetchLogSegment(longer, 0)) {
+        try (LoggedLines log = new LoggedLines(SegliftRemoteStorageManager.class);
+                InputStream in = manager.fetchLogSegment(longer, 0)) {
+            log.listen();
             assertArrayEquals(segment.log(), in.readNBytes(1000));
             String message = assertThrows(IOException.class, in::read).getMessage();
-            assertTrue(message.contains("1000 bytes of a segment of at least 1001"), message);
+            assertTrue(message.contains("CORRUPT: the object has 1000 bytes of a segment of at least 1001"), message);
+            assertTrue(log.lines().get(0).contains("Remedy: the object is damaged"), log.lines().toString());
         }
     }
 }
