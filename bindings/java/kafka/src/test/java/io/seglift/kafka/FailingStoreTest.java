@@ -210,7 +210,7 @@ class FailingStoreTest {
 
     @Test
     void noOtherThreadIsHeld() throws Exception {
-        open("memory:");
+        openS3ThatIsAway();
         RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
         for (String thread : new String[] {"ReplicaFetcherThread-0-1", "data-plane-kafka-request-handler-0"}) {
             long millis = millisToFail(thread, () -> manager.fetchIndex(segment, IndexType.LEADER_EPOCH));
