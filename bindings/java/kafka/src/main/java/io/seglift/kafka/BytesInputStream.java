@@ -5,7 +5,10 @@ import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.util.Objects;
 
-/** An index of a segment, read from the library's memory, which goes back with {@link #close}. For one thread. */
+/**
+ * An index of a segment, read from the library's memory, which goes back at the end of the stream or with
+ * {@link #close}: Kafka 3.9 reads producer snapshots to their end and never closes them. For one thread.
+ */
 final class BytesInputStream extends InputStream {
     private static final ByteBuffer CLOSED = ByteBuffer.allocate(0);
 
@@ -19,7 +22,7 @@ final class BytesInputStream extends InputStream {
 
     @Override
     public int read() {
-        return rest.hasRemaining() ? Byte.toUnsignedInt(rest.get()) : -1;
+        return rest.hasRemaining() ? Byte.toUnsignedInt(rest.get()) : end();
     }
 
     @Override
@@ -30,7 +33,12 @@ final class BytesInputStream extends InputStream {
         }
         int count = Math.min(length, rest.remaining());
         rest.get(into, at, count);
-        return count == 0 ? -1 : count;
+        return count == 0 ? end() : count;
+    }
+
+    private int end() {
+        close();
+        return -1;
     }
 
     @Override

@@ -5,6 +5,7 @@ import io.seglift.ClosedException;
 import io.seglift.Code;
 import io.seglift.NotFoundException;
 import io.seglift.SegliftException;
+import java.io.EOFException;
 import java.io.IOException;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteResourceNotFoundException;
@@ -26,9 +27,11 @@ final class Failures {
     /** Made beforehand, for a JVM that has no memory left to make one. */
     private static final RemoteStorageException BEYOND_WORDS = new RemoteStorageException(
             "it failed, and there was not even memory to say why: raise the broker's heap (KAFKA_HEAP_OPTS)");
+    private static final IOException READING_BEYOND_WORDS = new IOException(BEYOND_WORDS.getMessage());
 
     static {
         BEYOND_WORDS.setStackTrace(NO_TRACE);
+        READING_BEYOND_WORDS.setStackTrace(NO_TRACE);
     }
 
     private final FailureLog log;
@@ -49,10 +52,14 @@ final class Failures {
 
     /** The exception for a failed read of a stream that was handed out. */
     IOException ofStream(String key, Throwable failure) {
-        RemoteStorageException translated = translate("reading", key, failure);
-        IOException reading = new IOException(translated.getMessage(), translated.getCause());
-        reading.setStackTrace(translated.getStackTrace());
-        return reading;
+        try {
+            RemoteStorageException translated = translate("reading", key, failure);
+            IOException reading = new IOException(translated.getMessage(), translated.getCause());
+            reading.setStackTrace(translated.getStackTrace());
+            return reading;
+        } catch (Throwable e) {
+            return READING_BEYOND_WORDS;
+        }
     }
 
     private RemoteStorageException translate(String action, String key, Throwable failure) {
@@ -60,11 +67,11 @@ final class Failures {
             return known;
         }
         String what = action + " segment " + key + " failed: " + describe(failure);
-        if (failure instanceof NotFoundException) {
-            return new RemoteResourceNotFoundException(what, failure);
-        }
         boolean first = isExpected(failure) || log.report(codeOf(failure), what, failure);
-        RemoteStorageException translated = new RemoteStorageException(what, first ? failure : null);
+        Throwable cause = first ? failure : null;
+        RemoteStorageException translated = failure instanceof NotFoundException
+                ? new RemoteResourceNotFoundException(what, cause)
+                : new RemoteStorageException(what, cause);
         if (!first) {
             translated.setStackTrace(NO_TRACE);
         }
@@ -77,12 +84,16 @@ final class Failures {
     }
 
     private static Code codeOf(Throwable failure) {
-        return failure instanceof SegliftException known ? known.code() : Code.INTERNAL;
+        if (failure instanceof SegliftException known) {
+            return known.code();
+        }
+        // An object ended before its segment did.
+        return failure instanceof EOFException ? Code.CORRUPT : Code.INTERNAL;
     }
 
     private static String describe(Throwable failure) {
-        return failure instanceof SegliftException known
-                ? known.code() + ": " + known.getMessage()
+        return failure instanceof SegliftException || failure instanceof EOFException
+                ? codeOf(failure) + ": " + failure.getMessage()
                 : failure.toString();
     }
 }

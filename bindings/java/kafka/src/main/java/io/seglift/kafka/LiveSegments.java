@@ -5,11 +5,8 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import org.apache.kafka.common.TopicIdPartition;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.server.log.remote.storage.RemoteLogMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentId;
@@ -17,7 +14,6 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadataUpdate;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentState;
 import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteMetadata;
-import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteState;
 
 /**
  * Which segments Kafka refers to, by the records of its metadata topic.
@@ -26,6 +22,9 @@ import org.apache.kafka.server.log.remote.storage.RemotePartitionDeleteState;
  * never back. So what counts is the furthest state that was seen of it: neither the order of the records nor one that
  * comes twice changes the result, and what is deleted does not come back because a late copy reports its end.
  *
+ * <p>What is said of a partition's removal counts for nothing: a broker may add segments to the partition afterwards,
+ * and to keep too much is the safe side. Kafka deletes the segments one by one as well, and says so of each.
+ *
  * <p>Trade-off: a segment that is deleted is remembered, too, with some 100 bytes. For one thread.
  */
 final class LiveSegments {
@@ -33,7 +32,6 @@ final class LiveSegments {
     private static final Seen DELETED = new Seen(null, RemoteLogSegmentState.DELETE_SEGMENT_FINISHED, 0);
 
     private final Map<Uuid, Seen> segments = new HashMap<>();
-    private final Set<TopicIdPartition> deletedPartitions = new HashSet<>();
 
     private record Seen(RemoteLogSegmentId id, RemoteLogSegmentState state, long sinceMillis) {
         /** Further on, or the same once more: a broker that tries a removal again says so again. */
@@ -53,11 +51,7 @@ final class LiveSegments {
             accept(new Seen(begun.remoteLogSegmentId(), begun.state(), begun.eventTimestampMs()));
         } else if (record instanceof RemoteLogSegmentMetadataUpdate update) {
             accept(new Seen(update.remoteLogSegmentId(), update.state(), update.eventTimestampMs()));
-        } else if (record instanceof RemotePartitionDeleteMetadata partition) {
-            if (partition.state() == RemotePartitionDeleteState.DELETE_PARTITION_FINISHED) {
-                deletedPartitions.add(partition.topicIdPartition());
-            }
-        } else {
+        } else if (!(record instanceof RemotePartitionDeleteMetadata)) {
             throw new IllegalArgumentException("a record of the unknown kind " + record.getClass().getName());
         }
     }
@@ -80,7 +74,6 @@ final class LiveSegments {
         List<String> keys = new ArrayList<>();
         for (Seen seen : segments.values()) {
             if (seen != DELETED
-                    && !deletedPartitions.contains(seen.id.topicIdPartition())
                     && (seen.state == RemoteLogSegmentState.COPY_SEGMENT_FINISHED || seen.sinceMillis >= youngest)) {
                 keys.add(SegmentKeys.of(seen.id));
             }

@@ -13,6 +13,8 @@ final class Remedy {
                     + " rsm.config.s3.secret.key, or the broker's AWS environment";
             case PERMISSION_DENIED -> "the credentials do not allow this: `seglift doctor --policy admin` prints what a"
                     + " broker needs";
+            case NOT_FOUND -> "the object is gone: unless the topic was just deleted or its retention ended, see which"
+                    + " lifecycle rule or person deletes under this prefix";
             case NOT_FOUND_OR_DENIED -> "the store does not say whether the object is missing: allow s3:ListBucket";
             case INVALID_CONFIG -> "check the bucket, region and endpoint in rsm.config.*; `seglift doctor` tries them";
             case WRONG_STORE -> "the segment was copied to another store: name that in rsm.config.store.previous";

@@ -1,12 +1,11 @@
 package io.seglift.kafka;
 
+import io.seglift.Bytes;
 import io.seglift.Call;
 import io.seglift.DeleteResult;
-import io.seglift.OutOfRangeException;
 import io.seglift.Receipt;
 import io.seglift.Seglift;
 import io.seglift.SegliftException;
-import io.seglift.SegmentRef;
 import java.io.InputStream;
 import java.util.List;
 import java.util.Map;
@@ -47,6 +46,8 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
     private volatile Failures failures = new Failures(new FailureLog("that is not configured", System::nanoTime));
     private volatile Tier tier;
+    /** Guarded by this; a closed tier stays, since its store says best why it answers no more. */
+    private boolean open;
 
     /** What {@link #configure} opened. */
     private record Tier(Seglift store, Call delete) {}
@@ -55,18 +56,20 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     public SegliftRemoteStorageManager() {}
 
     /**
-     * Opens the store.
+     * Opens the store, and closes the one of an earlier call.
      *
      * @param configs the broker's settings behind {@code rsm.config.}; the README of this module lists them
      * @throws ConfigException says which setting is wrong and what to do; the broker then does not start
      */
     @Override
-    public void configure(Map<String, ?> configs) {
+    public synchronized void configure(Map<String, ?> configs) {
         KafkaSettings settings = KafkaSettings.of(configs);
+        close();
         failures = new Failures(new FailureLog(settings.store(), System::nanoTime));
         try {
             Seglift store = Seglift.open(settings.store(), settings.library());
             tier = new Tier(store, Call.DEFAULT.withDeadline(settings.deleteTimeout()));
+            open = true;
         } catch (SegliftException e) {
             ConfigException refused =
                     new ConfigException("tiered storage " + settings.store() + " cannot be opened: " + e.getMessage());
@@ -86,13 +89,17 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
             throws RemoteStorageException {
         return guarded("copying", metadata, tier -> {
             Receipt receipt = tier.store().offload(SegmentCopy.of(metadata, data), Call.DEFAULT);
-            byte[] token = receipt.token();
-            if (token.length > CUSTOM_METADATA_MAX) {
-                throw new RemoteStorageException("the receipt's token has " + token.length
-                        + " bytes, and Kafka keeps at most " + CUSTOM_METADATA_MAX);
-            }
-            return Optional.of(new CustomMetadata(token));
+            return Optional.of(customMetadata(receipt.token()));
         });
+    }
+
+    /** What Kafka keeps of a copy; refused here if Kafka would refuse it, which ends the partition's copying. */
+    static CustomMetadata customMetadata(byte[] token) throws RemoteStorageException {
+        if (token.length > CUSTOM_METADATA_MAX) {
+            throw new RemoteStorageException("the receipt's token has " + token.length
+                    + " bytes, and Kafka keeps at most " + CUSTOM_METADATA_MAX);
+        }
+        return new CustomMetadata(token);
     }
 
     /** {@inheritDoc} */
@@ -116,7 +123,7 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
                 throw new RemoteStorageException("there is no range from " + startPosition + " to " + endPosition
                         + " in the " + size + " bytes of segment " + SegmentKeys.of(metadata.remoteLogSegmentId()));
             }
-            StoredSegment segment = new StoredSegment(tier.store(), StoredSegment.ref(metadata), failures);
+            StoredSegment segment = StoredSegment.of(tier.store(), metadata, failures);
             return new SegmentInputStream(segment, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
         });
     }
@@ -126,14 +133,10 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     public InputStream fetchIndex(RemoteLogSegmentMetadata metadata, IndexType indexType)
             throws RemoteStorageException {
         return guarded("fetching the " + indexType + " index of", metadata, tier -> {
-            try {
-                SegmentRef ref = StoredSegment.ref(metadata);
-                return new BytesInputStream(HeldFailure.of(
-                        () -> tier.store().readAttachment(ref, IndexNames.of(indexType), Call.DEFAULT)));
-            } catch (OutOfRangeException e) {
-                String key = SegmentKeys.of(metadata.remoteLogSegmentId());
-                throw new RemoteResourceNotFoundException("segment " + key + " has no " + indexType + " index", e);
-            }
+            StoredSegment segment = StoredSegment.of(tier.store(), metadata, failures);
+            Bytes index = segment.attachment(IndexNames.of(indexType)).orElseThrow(() ->
+                    new RemoteResourceNotFoundException("segment " + segment.key() + " has no " + indexType + " index"));
+            return new BytesInputStream(index);
         });
     }
 
@@ -151,13 +154,13 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
         });
     }
 
-    /** Ends what still runs, and closes the store. */
+    /** Ends what still runs, and closes the store. Closing twice is fine. */
     @Override
-    public void close() {
-        Tier open = tier;
-        if (open != null) {
-            open.store().close();
-            LOG.info("Tiered storage {} is closed", open.store().uri());
+    public synchronized void close() {
+        if (open) {
+            open = false;
+            tier.store().close();
+            LOG.info("Tiered storage {} is closed", tier.store().uri());
         }
     }
 
@@ -170,11 +173,11 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
     private <T> T guarded(String action, RemoteLogSegmentMetadata metadata, Operation<T> operation)
             throws RemoteStorageException {
         try {
-            Tier open = tier;
-            if (open == null) {
+            Tier configured = tier;
+            if (configured == null) {
                 throw new IllegalStateException("configure was not called, or failed");
             }
-            return operation.on(open);
+            return operation.on(configured);
         } catch (Throwable e) {
             throw failures.of(action, metadata, e);
         }

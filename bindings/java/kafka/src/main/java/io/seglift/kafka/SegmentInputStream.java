@@ -1,5 +1,6 @@
 package io.seglift.kafka;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
 import java.lang.ref.Reference;
@@ -42,11 +43,11 @@ final class SegmentInputStream extends InputStream {
     /** Where the next fetch begins in the segment. */
     private long offset;
     /** Where the stream ends in the segment. */
-    private long end;
+    private final long end;
 
     /**
      * @param start first byte of the segment to be read
-     * @param end the byte behind the last one
+     * @param end the byte behind the last one, which the segment has if it is whole
      */
     SegmentInputStream(Source source, FetchBuffers buffers, long start, long end) {
         this.source = source;
@@ -148,19 +149,26 @@ final class SegmentInputStream extends InputStream {
     }
 
     private void fetch() throws IOException {
-        fetched.clear().limit((int) Math.min(fetched.capacity(), end - offset));
+        int wanted = (int) Math.min(fetched.capacity(), end - offset);
+        fetched.clear().limit(wanted);
         int count = 0;
         try {
-            count = source.read(offset, fetched);
+            count = HeldFailure.of(() -> fill(wanted));
         } finally {
             fetched.position(0).limit(count);
             // The lease must not end because nobody uses the stream any more but this fetch.
             Reference.reachabilityFence(this);
         }
         offset += count;
-        if (count == 0) {
-            end = offset;
+    }
+
+    private int fill(int wanted) throws IOException {
+        int count = source.read(offset, fetched);
+        if (count == 0 && wanted > 0) {
+            throw new EOFException("the object has " + offset + " bytes of a segment of at least " + end
+                    + ": it is damaged, or another one");
         }
+        return count;
     }
 
     private void enter() throws IOException {

@@ -18,6 +18,7 @@ import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Consumer;
 import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata;
@@ -163,18 +164,82 @@ class FailingStoreTest {
         openS3(port);
     }
 
-    @Test
-    void aFetchFromAStoreThatIsAwayTakesASecondToFail() throws Exception {
-        openS3ThatIsAway();
+    /** How long a fetch takes to fail on a thread of this name. */
+    private long millisToFail(String thread, Executable fetch) throws Exception {
+        AtomicLong millis = new AtomicLong(-1);
+        Thread reader = new Thread(
+                () -> {
+                    long begin = System.nanoTime();
+                    failure(fetch);
+                    millis.set(TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin));
+                },
+                thread);
+        reader.start();
+        reader.join();
+        assertTrue(millis.get() >= 0, "it failed");
+        return millis.get();
+    }
+
+    private void assertFetchesAreHeld() throws Exception {
         RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
-        for (Executable call : new Executable[] {
+        for (Executable fetch : new Executable[] {
             () -> manager.fetchLogSegment(segment, 0), () -> manager.fetchIndex(segment, IndexType.OFFSET)
         }) {
-            long begin = System.nanoTime();
-            failure(call);
-            long millis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begin);
+            long millis = millisToFail("remote-log-reader-3", fetch);
             assertTrue(millis >= 999, millis + " ms");
         }
+    }
+
+    @Test
+    void aFetchForAConsumerTakesASecondToFailIfTheStoreIsAway() throws Exception {
+        openS3ThatIsAway();
+        assertFetchesAreHeld();
+    }
+
+    @Test
+    void aFetchForAConsumerTakesASecondToFailIfTheCredentialsAreWrong() throws Exception {
+        openS3ThatAnswers(403, "InvalidAccessKeyId");
+        assertFetchesAreHeld();
+    }
+
+    @Test
+    void aFetchForAConsumerTakesASecondToFailIfTheSegmentIsMissing() throws Exception {
+        openS3ThatAnswers(404, "NoSuchKey");
+        assertFetchesAreHeld();
+    }
+
+    @Test
+    void noOtherThreadIsHeld() throws Exception {
+        openS3ThatIsAway();
+        RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
+        for (String thread : new String[] {"ReplicaFetcherThread-0-1", "data-plane-kafka-request-handler-0"}) {
+            long millis = millisToFail(thread, () -> manager.fetchIndex(segment, IndexType.LEADER_EPOCH));
+            assertTrue(millis < 999, millis + " ms");
+        }
+    }
+
+    @Test
+    void neitherAnIndexThatTheSegmentHasNotNorAStoreThatIsClosedIsWaitedFor() throws Exception {
+        open("memory:");
+        RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).copied(manager);
+        long missing = millisToFail("remote-log-reader-3", () -> manager.fetchIndex(segment, IndexType.TRANSACTION));
+        assertTrue(missing < 999, missing + " ms");
+        manager.close();
+        long closed = millisToFail("remote-log-reader-3", () -> manager.fetchLogSegment(segment, 0));
+        assertTrue(closed < 999, closed + " ms");
+    }
+
+    @Test
+    void aMissingSegmentIsSaidOnceAndItsRepeatsHaveNoTrace() throws Exception {
+        open("memory:");
+        RemoteLogSegmentMetadata segment = KafkaSegment.make(folder, 1000).metadata();
+        assertTrue(failure(() -> manager.fetchLogSegment(segment, 0)).getStackTrace().length > 0);
+        RemoteStorageException repeat = failure(() -> manager.fetchLogSegment(segment, 0));
+        assertEquals(RemoteResourceNotFoundException.class, repeat.getClass());
+        assertNull(repeat.getCause());
+        assertEquals(0, repeat.getStackTrace().length);
+        assertEquals(1, log.lines().size(), log.lines().toString());
+        assertTrue(log.lines().get(0).contains("Remedy: the object is gone"), log.lines().get(0));
     }
 
     @Test

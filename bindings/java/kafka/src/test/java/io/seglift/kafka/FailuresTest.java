@@ -2,7 +2,6 @@ package io.seglift.kafka;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -62,7 +61,8 @@ class FailuresTest {
                 throw new OutOfMemoryError();
             }
         };
-        assertInstanceOf(RemoteStorageException.class, failures.of("copying", segment, hostile));
+        RemoteStorageException translated = failures.of("copying", segment, hostile);
+        assertEquals(translated.getMessage(), failures.ofStream("key", hostile).getMessage());
     }
 
     @Test

@@ -11,12 +11,17 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Function;
+import org.apache.kafka.clients.consumer.Consumer;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.MockConsumer;
 import org.apache.kafka.clients.consumer.OffsetResetStrategy;
@@ -45,6 +50,7 @@ class LiveKeysTest {
     private final Map<TopicPartition, Long> ends = new HashMap<>(Map.of(FIRST, 0L, SECOND, 0L));
     private Node leader = BROKER;
     private Properties client;
+    private String clusterId = "this-cluster";
 
     @TempDir
     Path folder;
@@ -86,13 +92,36 @@ class LiveKeysTest {
     }
 
     private LiveKeys command(OutputStream to) {
-        return new LiveKeys(
-                properties -> {
-                    client = properties;
-                    return consumer;
-                },
-                new PrintStream(to),
-                new PrintStream(err));
+        return command(to, properties -> {
+            client = properties;
+            return consumer;
+        });
+    }
+
+    private LiveKeys command(OutputStream to, Function<Properties, Consumer<byte[], byte[]>> consumers) {
+        KafkaCluster cluster = new KafkaCluster() {
+            @Override
+            public String id(Properties properties, Duration timeout) {
+                assertEquals("localhost:9092", properties.get("bootstrap.servers"));
+                return clusterId;
+            }
+
+            @Override
+            public Consumer<byte[], byte[]> consumer(Properties properties) {
+                return consumers.apply(properties);
+            }
+        };
+        return new LiveKeys(cluster, new PrintStream(to), new PrintStream(err));
+    }
+
+    /** The keys that were printed between the first line and the last one, which must be right. */
+    private List<String> printed() {
+        List<String> lines = out.toString().lines().toList();
+        List<String> keys = lines.subList(1, lines.size() - 1);
+        assertTrue(lines.get(0).matches("#seglift-live-keys 1 \\d{16}"), lines.get(0));
+        assertEquals("#end " + keys.size(), lines.get(lines.size() - 1));
+        assertTrue(out.toString().endsWith("\n"));
+        return keys;
     }
 
     private void assertNothingPrinted(int status, String reason) {
@@ -107,7 +136,7 @@ class LiveKeysTest {
         String a = copied(SECOND, "a");
         String c = copied(FIRST, "c");
         assertEquals(LiveKeys.DONE, run());
-        assertEquals(a + "\n" + b + "\n" + c + "\n", out.toString());
+        assertEquals(List.of(a, b, c), printed());
         assertEquals("3 live segments\n", err.toString());
         assertTrue(consumer.closed());
     }
@@ -115,7 +144,54 @@ class LiveKeysTest {
     @Test
     void aTopicWithoutRecordsIsAnEmptyList() {
         assertEquals(LiveKeys.DONE, run());
-        assertEquals("", out.toString());
+        assertEquals(List.of(), printed());
+    }
+
+    @Test
+    void theFirstLineSaysWhenReadingBegan() {
+        Instant before = Instant.now();
+        AtomicReference<Instant> firstPoll = new AtomicReference<>();
+        consumer.schedulePollTask(() -> {
+            firstPoll.set(Instant.now());
+            while (Instant.now().compareTo(firstPoll.get().plusMillis(2)) < 0) {
+                Thread.onSpinWait();
+            }
+        });
+        copied(FIRST, "a");
+        assertEquals(LiveKeys.DONE, run());
+        long micros = Long.parseLong(out.toString().lines().findFirst().orElseThrow().split(" ")[2]);
+        assertTrue(micros >= ChronoUnit.MICROS.between(Instant.EPOCH, before), out.toString());
+        assertTrue(micros <= ChronoUnit.MICROS.between(Instant.EPOCH, firstPoll.get()), out.toString());
+    }
+
+    @Test
+    void anotherClusterIsAFailure() {
+        copied(FIRST, "a");
+        assertNothingPrinted(run("--cluster-id", "that-cluster"), "this is the cluster this-cluster, and not that-");
+        clusterId = null;
+        assertNothingPrinted(run("--cluster-id", "that-cluster"), "this is the cluster null");
+    }
+
+    @Test
+    void theClusterThatIsMeantIsRead() {
+        String key = copied(FIRST, "a");
+        assertEquals(LiveKeys.DONE, run("--cluster-id", "this-cluster"));
+        assertEquals(List.of(key), printed());
+    }
+
+    @Test
+    void whateverElseHappensIsAFailureInOneLine() {
+        for (Throwable unexpected : List.of(new IllegalStateException("x"), new NoSuchMethodError("x"))) {
+            err.reset();
+            LiveKeys command = command(out, properties -> sneaky(unexpected));
+            assertNothingPrinted(command.run("live-keys", "--bootstrap-server", "x:1"), unexpected.toString());
+            assertEquals(1, err.toString().lines().count(), err.toString());
+        }
+    }
+
+    @SuppressWarnings("unchecked")
+    private static <T, E extends Throwable> T sneaky(Throwable failure) throws E {
+        throw (E) failure;
     }
 
     @Test
@@ -164,12 +240,9 @@ class LiveKeysTest {
 
     @Test
     void aClientThatCannotBeMadeIsAFailure() {
-        LiveKeys command = new LiveKeys(
-                properties -> {
-                    throw new KafkaException("Failed to construct", new IOException("no such keystore"));
-                },
-                new PrintStream(out),
-                new PrintStream(err));
+        LiveKeys command = command(out, properties -> {
+            throw new KafkaException("Failed to construct", new IOException("no such keystore"));
+        });
         assertNothingPrinted(
                 command.run("live-keys", "--bootstrap-server", "x:1"), "Failed to construct: no such keystore");
     }
@@ -190,7 +263,7 @@ class LiveKeysTest {
     void aTopicWhoseFirstRecordsAreGoneIsReadIfThatIsSaidToBeFine() {
         String key = copiedAfterTheFirstRecordsWent();
         assertEquals(LiveKeys.DONE, run("--allow-truncated"));
-        assertEquals(key + "\n", out.toString());
+        assertEquals(List.of(key), printed());
     }
 
     @Test
@@ -210,12 +283,14 @@ class LiveKeysTest {
     void theClientReadsAsABrokerDoesWhateverTheFileSays() throws IOException {
         Path file = Files.writeString(
                 folder.resolve("client.properties"),
-                "security.protocol=SSL\ngroup.id=g\nisolation.level=read_committed\nauto.offset.reset=latest\n");
+                "security.protocol=SSL\ngroup.id=g\nisolation.level=read_committed\nauto.offset.reset=latest\n"
+                        + "interceptor.classes=org.example.LeavesOut\n");
         assertEquals(LiveKeys.DONE, run("--command-config", file.toString()));
         assertEquals("SSL", client.get("security.protocol"));
         assertEquals("read_uncommitted", client.get("isolation.level"));
         assertEquals("none", client.get("auto.offset.reset"));
         assertEquals(null, client.get("group.id"));
+        assertEquals(null, client.get("interceptor.classes"));
     }
 
     @Test
@@ -226,6 +301,8 @@ class LiveKeysTest {
             {"live-keys"},
             {"live-keys", "--bootstrap-server"},
             {"live-keys", "--bootstrap-server", "x:1", "--in-flight", "soon"},
+            {"live-keys", "--bootstrap-server", "x:1", "--timeout", "999999999d"},
+            {"live-keys", "--bootstrap-server", "x:1", "--cluster-id"},
             {"live-keys", "--bootstrap-server", "x:1", "--command-config", "/none"},
             {"live-keys", "--bootstrap-server", "x:1", "--force"},
         };
@@ -240,7 +317,13 @@ class LiveKeysTest {
         assertEquals(LiveKeys.DONE, command(out).run("--help"));
         assertEquals(LiveKeys.DONE, command(out).run("live-keys", "--help"));
         for (String option : List.of(
-                "--bootstrap-server", "--command-config", "--in-flight", "--timeout", "--allow-truncated", "--help")) {
+                "--bootstrap-server",
+                "--cluster-id",
+                "--command-config",
+                "--in-flight",
+                "--timeout",
+                "--allow-truncated",
+                "--help")) {
             assertTrue(out.toString().contains("  " + option + " "), option);
         }
     }

@@ -8,11 +8,12 @@ import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 import java.util.logging.SimpleFormatter;
 
-/** The errors and warnings that a class logs while somebody listens. */
-final class LoggedLines extends Handler {
+/** What a class logs while somebody listens. */
+final class LoggedLines extends Handler implements AutoCloseable {
     /** Held, because loggers that nobody refers to are collected with their handlers. */
     private final Logger logger;
 
+    private final List<String> all = new CopyOnWriteArrayList<>();
     private final List<String> lines = new CopyOnWriteArrayList<>();
 
     LoggedLines(Class<?> source) {
@@ -23,14 +24,22 @@ final class LoggedLines extends Handler {
         logger.addHandler(this);
     }
 
+    /** The errors and warnings. */
     List<String> lines() {
         return lines;
     }
 
+    /** Those and all else. */
+    List<String> all() {
+        return all;
+    }
+
     @Override
     public void publish(LogRecord record) {
+        String line = new SimpleFormatter().formatMessage(record);
+        all.add(line);
         if (record.getLevel().intValue() >= Level.WARNING.intValue()) {
-            lines.add(new SimpleFormatter().formatMessage(record));
+            lines.add(line);
         }
     }
 

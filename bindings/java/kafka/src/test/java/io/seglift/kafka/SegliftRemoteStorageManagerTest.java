@@ -5,6 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.seglift.Bytes;
+import io.seglift.Call;
+import io.seglift.Seglift;
+import io.seglift.SegmentRef;
+import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -120,10 +125,36 @@ class SegliftRemoteStorageManagerTest {
     }
 
     @Test
+    void anIndexThatIsReadToItsEndKeepsNoMemoryEvenIfNobodyClosesIt() throws Exception {
+        KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
+        RemoteLogSegmentMetadata copied = segment.copied(manager);
+        SegmentRef ref = new SegmentRef(SegmentKeys.of(copied.remoteLogSegmentId()), null);
+        for (boolean bulk : new boolean[] {true, false}) {
+            try (Seglift store = Seglift.open("file://" + tier, Map.of());
+                    Bytes bytes = store.readAttachment(ref, "snapshot", Call.DEFAULT)) {
+                BytesInputStream in = new BytesInputStream(bytes);
+                in.readNBytes(10);
+                assertEquals(10, bytes.buffer().remaining(), "there was no end yet");
+                assertEquals(-1, bulk ? in.read(new byte[1]) : in.read());
+                assertThrows(IllegalStateException.class, bytes::buffer);
+            }
+        }
+    }
+
+    @Test
     void customMetadataIsWhatKafkaKeeps() throws Exception {
         KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
         int size = segment.copied(manager).customMetadata().orElseThrow().value().length;
         assertTrue(size > 0 && size <= 128, size + " bytes");
+    }
+
+    @Test
+    void moreCustomMetadataThanKafkaKeepsIsRefused() throws Exception {
+        assertEquals(128, SegliftRemoteStorageManager.customMetadata(new byte[128]).value().length);
+        String message = assertThrows(
+                        RemoteStorageException.class, () -> SegliftRemoteStorageManager.customMetadata(new byte[129]))
+                .getMessage();
+        assertTrue(message.contains("129 bytes"), message);
     }
 
     @Test
@@ -226,5 +257,36 @@ class SegliftRemoteStorageManagerTest {
         manager.close();
         manager = opened(Map.of("codec", "none"));
         assertArrayEquals(segment.log(), fetch(copied, 0));
+    }
+
+    @Test
+    void configuredAgainItClosesTheFirstStoreAndAClosedStoreIsClosedOnce() throws Exception {
+        try (LoggedLines log = new LoggedLines(SegliftRemoteStorageManager.class)) {
+            log.listen();
+            manager.configure(Map.of("store", "memory:", "owner", "test-cluster"));
+            assertEquals(List.of("Tiered storage file://" + tier + " is closed"), closings(log));
+            manager.close();
+            manager.close();
+            assertEquals(2, closings(log).size());
+        }
+    }
+
+    private static List<String> closings(LoggedLines log) {
+        return log.all().stream().filter(line -> line.endsWith("is closed")).toList();
+    }
+
+    @Test
+    void anObjectThatIsShorterThanItsSegmentIsAFailure() throws Exception {
+        KafkaSegment segment = KafkaSegment.make(folder.resolve("log"), 1000);
+        segment.copied(manager);
+        RemoteLogSegmentMetadata longer = KafkaSegment.metadata(segment.metadata().remoteLogSegmentId(), 1001);
+        try (LoggedLines log = new LoggedLines(SegliftRemoteStorageManager.class);
+                InputStream in = manager.fetchLogSegment(longer, 0)) {
+            log.listen();
+            assertArrayEquals(segment.log(), in.readNBytes(1000));
+            String message = assertThrows(IOException.class, in::read).getMessage();
+            assertTrue(message.contains("CORRUPT: the object has 1000 bytes of a segment of at least 1001"), message);
+            assertTrue(log.lines().get(0).contains("Remedy: the object is damaged"), log.lines().toString());
+        }
     }
 }

@@ -132,11 +132,24 @@ class SegmentInputStreamTest {
     }
 
     @Test
-    void aSegmentThatEndsBeforeItsRangeEndsTheStream() throws IOException {
+    void whatIsNotReadIsNotFetched() throws IOException {
+        SegmentInputStream in = open(0, segment.length);
+        in.read(new byte[17]);
+        in.close();
+        assertEquals(List.of(CAPACITY), source.asked);
+    }
+
+    @Test
+    void aSegmentThatEndsBeforeItsRangeIsAFailureBehindItsLastByte() throws IOException {
         try (SegmentInputStream in = open(segment.length - 5, segment.length + 100)) {
-            assertEquals(5, in.readAllBytes().length);
-            assertEquals(-1, in.read());
+            assertEquals(5, in.readNBytes(5).length);
+            for (int i = 0; i < 2; i++) {
+                String message = assertThrows(IOException.class, in::read).getMessage();
+                assertTrue(message.contains("3000000 bytes of a segment of at least 3000100"), message);
+            }
         }
+        assertThrows(IOException.class, () -> open(segment.length, segment.length + 1));
+        assertEquals(1, buffers.idle());
     }
 
     @Test

@@ -83,6 +83,20 @@ final class Check {
         }
     }
 
+    /** Asks for everything from the beginning, for so long; nothing may come. */
+    void nothingComes(Duration time) {
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(false)) {
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            long deadline = System.nanoTime() + time.toNanos();
+            while (System.nanoTime() < deadline) {
+                if (!consumer.poll(POLL).isEmpty()) {
+                    throw new AssertionError("records came of " + load.topic());
+                }
+            }
+        }
+    }
+
     private void firstComesFrom(KafkaConsumer<byte[], byte[]> consumer, TopicPartition partition, long offset,
             int number) {
         consumer.assign(List.of(partition));

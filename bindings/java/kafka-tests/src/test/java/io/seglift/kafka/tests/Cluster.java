@@ -100,6 +100,11 @@ final class Cluster implements AutoCloseable {
         startBroker(id);
     }
 
+    /** The cluster's id. */
+    String id() {
+        return clusterId;
+    }
+
     Broker broker(int id) {
         return brokers.get(id);
     }

@@ -50,11 +50,12 @@ class CrashTest {
             Operator operator = new Operator(cluster, store, SCRATCH.folder());
             String planted = operator.keys().get(0) + "-of-a-copy-that-was-not-noted";
             operator.plant(planted);
-            List<String> live = operator.liveKeys();
+            String list = operator.liveKeys();
+            List<String> live = Operator.keys(list);
             Set<String> liveSegments = live.stream()
                     .map(key -> key.substring(key.lastIndexOf('/') + 1)).collect(toSet());
             assertTrue(liveSegments.containsAll(copied(cluster.broker(1))), "what was copied is live");
-            Map<String, String> verdicts = operator.sweep(live);
+            Map<String, String> verdicts = operator.sweep(list);
             assertEquals("removed", verdicts.get(planted));
             assertEquals(List.of(), verdicts.entrySet().stream().filter(verdict -> verdict.getValue().equals("missing"))
                     .toList(), "every segment that the broker refers to is in the store");

@@ -37,18 +37,23 @@ final class Operator {
         return seglift("", "ls", store.uri()).lines().toList();
     }
 
-    /** The keys that the brokers refer to; no copy may be under way. */
-    List<String> liveKeys() throws Exception {
+    /** The list of the keys that the brokers refer to, as it is printed; no copy may be under way. */
+    String liveKeys() throws Exception {
         Path home = folder.resolve("kafka");
         if (!Files.exists(home)) {
             cluster.version().unpack(home);
         }
         Path script = Build.root().resolve("bindings/java/kafka/bin/seglift-kafka");
         ProcessBuilder builder = new ProcessBuilder(script.toString(), "live-keys", "--bootstrap-server",
-                cluster.bootstrap(), "--in-flight", "1ms");
+                cluster.bootstrap(), "--cluster-id", cluster.id(), "--in-flight", "1ms");
         builder.environment().put("KAFKA_HOME", home.toString());
         builder.environment().put("SEGLIFT_KAFKA_JARS", Build.plugin().toString());
-        return run(builder, "").lines().toList();
+        return run(builder, "");
+    }
+
+    /** The keys of a list: all lines but the first and the last one, which say how far it reaches. */
+    static List<String> keys(String list) {
+        return list.lines().filter(line -> !line.startsWith("#")).toList();
     }
 
     /** Puts an object into the store that no broker knows of. */
@@ -58,9 +63,8 @@ final class Operator {
     }
 
     /** Deletes what is not live, however young, and returns the verdict on each key. */
-    Map<String, String> sweep(List<String> liveKeys) throws Exception {
-        String lines = String.join("\n", liveKeys) + "\n";
-        return verdicts(seglift(lines, "sweep", "--json", "--delete", "--grace", "0s", "--live", "-", store.uri()));
+    Map<String, String> sweep(String liveKeys) throws Exception {
+        return verdicts(seglift(liveKeys, "sweep", "--json", "--delete", "--grace", "0s", "--live", "-", store.uri()));
     }
 
     /** Aborts the uploads that nobody will end, and returns the verdict on each. */
