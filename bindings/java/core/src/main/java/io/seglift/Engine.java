@@ -86,22 +86,25 @@ public final class Engine implements AutoCloseable {
                 target.leave();
             }
         } catch (SegliftException e) {
-            operation.completeExceptionally(e);
+            operation.fail(e);
         }
         return operation;
     }
 
     private void submit(Operation<?> operation, long target, Submission submission) throws SegliftException {
         long[] out = new long[2];
-        long queue = completions.enterQueue();
         long id = completions.register(operation);
         boolean accepted = false;
         try {
-            Native.check(submission.submit(target, queue, id, out), out);
-            accepted = true;
-            operation.started(out[1]);
+            long queue = completions.enterQueue();
+            try {
+                Native.check(submission.submit(target, queue, id, out), out);
+                accepted = true;
+                operation.started(out[1]);
+            } finally {
+                completions.leaveQueue();
+            }
         } finally {
-            completions.leaveQueue();
             if (!accepted) {
                 completions.forget(id);
             }

@@ -32,9 +32,9 @@ final class Verification extends Pending<VerifyReport> {
             if (report == null) {
                 throw ErrorReport.take(Code.INTERNAL.number(), out[0]);
             }
-            complete(VerifyReport.unpack(new Unpacker(report)));
+            end(VerifyReport.unpack(new Unpacker(report)));
         } catch (Throwable e) {
-            completeExceptionally(e);
+            fail(e);
         } finally {
             token.close();
             token.leave();
