@@ -202,12 +202,12 @@ public final class Seglift implements AutoCloseable {
             return null;
         }
         Native.check(code, out);
-        return new Bytes(out[1]);
+        return Bytes.take(out[1]);
     }
 
     private Operation<Bytes> startReadBytes(SegmentRef ref, long offset, long length, Call call) {
         fitsBuffer(length);
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readBytes(driver, queue, id, ref.packed, offset, length, call.packed, out));
     }
 
@@ -228,7 +228,7 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Bytes> startReadAttachment(SegmentRef ref, String name, Call call) {
         byte[] packedName = new Packer().text(name, "name of an attachment").toBytes();
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readAttachment(driver, queue, id, ref.packed, packedName, call.packed, out));
     }
 
@@ -246,7 +246,7 @@ public final class Seglift implements AutoCloseable {
     private Operation<Bytes> startReadObject(String key, long offset, long length, Call call) {
         fitsBuffer(length);
         byte[] packedKey = new Packer().text(key, "key").toBytes();
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readObject(driver, queue, id, packedKey, offset, length, call.packed, out));
     }
 

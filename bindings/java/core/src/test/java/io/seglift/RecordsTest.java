@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -118,9 +119,12 @@ class RecordsTest {
         try (Seglift seglift = Seglift.open("memory:", Map.of())) {
             SegmentRef ref = write(seglift, "t/closed", List.of(new Sample(1, 1, new byte[10])));
             Records records = seglift.readRecords(ref, 0, 0, 0, Call.DEFAULT);
+            Iterator<SegmentRecord> begun = records.iterator();
             records.close();
             records.close();
             assertThrows(IllegalStateException.class, records::iterator);
+            assertThrows(IllegalStateException.class, begun::hasNext);
+            assertThrows(IllegalStateException.class, begun::next);
         }
     }
 
