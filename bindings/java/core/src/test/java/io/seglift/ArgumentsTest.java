@@ -2,6 +2,7 @@ package io.seglift;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -104,6 +105,31 @@ class ArgumentsTest {
         refused("a NUL", () -> Seglift.open("memory:\0", Map.of()));
         refused("a NUL", () -> seglift.list("a\0b", ""));
         refused("a NUL", () -> seglift.readAttachment(SegmentRef.of("t"), "\0", Call.DEFAULT));
+    }
+
+    @Test
+    void aRefusedValueIsNotShownBecauseItMayBeASecret() {
+        for (String end : List.of("\0", "\ud83e")) {
+            Throwable refusal = assertThrows(IllegalArgumentException.class,
+                    () -> Engine.open(Map.of("s3.secret.key", "not-for-the-log" + end)));
+            for (Throwable said = refusal; said != null; said = said.getCause()) {
+                assertFalse(said.toString().contains("not-for-the-log"), said.toString());
+            }
+            assertTrue(refusal.getMessage().contains("value of s3.secret.key"), refusal.getMessage());
+        }
+    }
+
+    @Test
+    void aListingIsForOneThreadAtATime() throws Exception {
+        try (Seglift hangs = Seglift.open("fault+memory:?list=*:stall", Map.of()); Lister lister = hangs.list("", "")) {
+            Thread first = new Thread(() ->
+                    assertThrows(CancelledException.class, () -> lister.next(0, Call.DEFAULT)));
+            first.start();
+            Waiting.until(() -> first.getState() == Thread.State.WAITING);
+            assertThrows(BusyException.class, () -> lister.next(0, Call.DEFAULT));
+            first.interrupt();
+            first.join();
+        }
     }
 
     @ParameterizedTest
