@@ -46,7 +46,7 @@ final class Operation<T> extends Pending<T> implements Completions.Sink {
             try {
                 fail(failure);
             } catch (OutOfMemoryError e) {
-                Completions.pauseForMemory();
+                Completions.pause();
             }
         }
     }

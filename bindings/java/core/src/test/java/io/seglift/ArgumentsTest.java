@@ -182,8 +182,33 @@ class ArgumentsTest {
         refused("longer than zero", () -> Call.DEFAULT.withDeadline(Duration.ZERO));
         refused("longer than zero", () -> Call.DEFAULT.withStall(Duration.ofSeconds(-1)));
         assertEquals(1, Call.DEFAULT.withDeadline(Duration.ofNanos(1)).deadlineMillis, "rounded up");
+        assertEquals(Long.MAX_VALUE, Call.DEFAULT.withDeadline(Duration.ofSeconds(Long.MAX_VALUE)).deadlineMillis);
         refused("older than", () -> new ReapOptions(Duration.ofSeconds(-1), true, false));
         refused("grace", () -> new SweepOptions("", Duration.ofSeconds(-1), false));
+    }
+
+    @Test
+    void timesBeyondEveryNumberAreTheLongest() throws Exception {
+        Duration ever = Duration.ofSeconds(Long.MAX_VALUE, 999_999_999);
+        SegmentRef ref = offload("t/ever");
+        Call patient = Call.DEFAULT.withDeadline(ever).withStall(ever);
+        assertEquals(10_000, seglift.stat(ref, patient).segmentBytes());
+        ReapOptions oldest = new ReapOptions(ever, true, false);
+        assertEquals(0, seglift.reap(oldest, patient).count(Verdict.WOULD_REMOVE).number());
+    }
+
+    @Test
+    void aWindowIsWhatLiesBetweenPositionAndLimit() {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(100).position(10).limit(30);
+        assertEquals(new Window(10, 20), Window.of(buffer));
+        assertEquals(new Window(30, 0), Window.of(buffer.position(30)));
+    }
+
+    @Test
+    void aModeThatOnlyANewerLibraryKnowsReadsAsBytes() {
+        assertEquals(Mode.RECORDS, Mode.of(1));
+        assertEquals(Mode.BYTES, Mode.of(2));
+        assertEquals(Mode.BYTES, Mode.of(-1));
     }
 
     @Test
