@@ -37,7 +37,9 @@ NATIVE(jbyteArray, listPage)(JNIEnv *env, jclass self, jlong lister, jlong n)
     (void)self;
     for (i = 0; i < n; i++) {
         seglift_entry entry = seglift_entry_init();
-        seglift->list_entry(HANDLE(seglift_lister, lister), (size_t)i, &entry, NULL);
+        if (seglift->list_entry(HANDLE(seglift_lister, lister), (size_t)i, &entry, NULL) != SEGLIFT_OK) {
+            break;
+        }
         pack_text(&out, entry.key);
         pack_number(&out, (int64_t)entry.object_bytes);
         pack_number(&out, entry.modified_us);

@@ -7,8 +7,18 @@ import java.nio.ByteBuffer;
  * counts against {@code memory.lent.limit} until then. No buffer of theirs may be used afterwards.
  */
 public final class Bytes extends Lent {
-    Bytes(long handle) {
+    private Bytes(long handle) {
         super(handle, Native::freeBytes, Native.viewBytes(handle));
+    }
+
+    /** Takes over bytes of the library. */
+    static Bytes take(long handle) {
+        try {
+            return new Bytes(handle);
+        } catch (Throwable e) {
+            Native.freeBytes(handle);
+            throw e;
+        }
     }
 
     /** The bytes as a direct buffer that cannot be written, at its start; each call returns one of its own. */

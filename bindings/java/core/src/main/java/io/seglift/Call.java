@@ -36,12 +36,12 @@ public final class Call {
 
     /** With this limit on the total time, queueing and retries included; longer than zero. */
     public Call withDeadline(Duration deadline) {
-        return new Call(millis(deadline, "deadline"), stallMillis, flags, priority, noticesHits);
+        return new Call(limit(deadline, "deadline"), stallMillis, flags, priority, noticesHits);
     }
 
     /** Offloads and writers: with this limit on the time without a byte moved; longer than zero. */
     public Call withStall(Duration stall) {
-        return new Call(deadlineMillis, millis(stall, "stall limit"), flags, priority, noticesHits);
+        return new Call(deadlineMillis, limit(stall, "stall limit"), flags, priority, noticesHits);
     }
 
     /** With this rank among those that wait for memory or a place: higher first, 0 is normal. */
@@ -72,11 +72,19 @@ public final class Call {
         return new Call(deadlineMillis, stallMillis, flags | NO_CACHE, priority, noticesHits);
     }
 
-    /** Rounded up, because zero means "as the settings say". */
-    private static long millis(Duration time, String what) {
+    private static long limit(Duration time, String what) {
         if (time.isNegative() || time.isZero()) {
             throw new IllegalArgumentException("a " + what + " of " + time + "; it must be longer than zero");
         }
-        return time.plusNanos(999_999).toMillis();
+        return millis(time);
+    }
+
+    /** Rounded up, because zero means "as the settings say"; what is too long for a number is the longest. */
+    static long millis(Duration time) {
+        try {
+            return time.plusNanos(999_999).toMillis();
+        } catch (ArithmeticException tooLong) {
+            return Long.MAX_VALUE;
+        }
     }
 }

@@ -6,6 +6,8 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Where an engine's operations end: one queue of the library, and one daemon thread that polls it.
@@ -24,6 +26,7 @@ final class Completions implements Runnable {
         void completed(int code, long count, long result, long error);
     }
 
+    private static final Logger LOG = LoggerFactory.getLogger(Completions.class);
     /** Operations in flight, each of which has memory of its own: far more than a budget of many GiB can carry. */
     private static final int CAPACITY = 1 << 14;
     private static final int BATCH = 64;
@@ -34,6 +37,8 @@ final class Completions implements Runnable {
     /** How long a line of the log waits at most, because nothing wakes the thread for one. */
     private static final long LOG_PAUSE_MILLIS = 250;
     private static final long PAUSE_NANOS = 10_000_000;
+    /** A second of pauses. */
+    private static final int FREE_TRIES = 100;
 
     private final Handle queue;
     private final Map<Long, Sink> sinks = new ConcurrentHashMap<>();
@@ -112,14 +117,19 @@ final class Completions implements Runnable {
         }
     }
 
-    /** Cancels what runs; false if something did not end in that time. It is called once. */
-    boolean shutdown(long timeoutMillis) {
+    /**
+     * Cancels what runs; false if something did not end until then, be it a stage that depends on a future. It is
+     * called once.
+     *
+     * @param deadline a time of {@link System#nanoTime}
+     */
+    boolean shutdown(long deadline) {
         long[] out = new long[1];
         int code;
         try {
             long pointer = queue.enter();
             try {
-                code = Native.queueShutdown(pointer, timeoutMillis, out);
+                code = Native.queueShutdown(pointer, Engine.millisUntil(deadline), out);
             } finally {
                 queue.leave();
             }
@@ -127,18 +137,16 @@ final class Completions implements Runnable {
             throw new AssertionError("closed before it was shut down", e);
         }
         Native.freeError(out[0]);
-        if (code == 0) {
-            awaitEnd();
-        }
-        return code == 0;
+        return code == 0 && awaitEnd(deadline);
     }
 
     /** The thread has nothing more to wait for. If it is this thread, it ends when it comes back to its loop. */
-    private void awaitEnd() {
+    private boolean awaitEnd(long deadline) {
         boolean interrupted = false;
-        while (thread.isAlive() && thread != Thread.currentThread()) {
+        long left;
+        while (thread.isAlive() && thread != Thread.currentThread() && (left = Engine.millisUntil(deadline)) > 0) {
             try {
-                thread.join();
+                thread.join(left);
             } catch (InterruptedException e) {
                 interrupted = true;
             }
@@ -146,14 +154,23 @@ final class Completions implements Runnable {
         if (interrupted) {
             Thread.currentThread().interrupt();
         }
+        return !thread.isAlive() || thread == Thread.currentThread();
     }
 
     @Override
     public void run() {
         int n;
+        boolean told = false;
         while ((n = Native.queuePoll(queue.pointer(), batch, BATCH, LOG_PAUSE_MILLIS)) != -CLOSED) {
             for (int at = 0; at < n * STRIDE; at += STRIDE) {
                 complete(at);
+            }
+            if (n < 0) {
+                if (!told) {
+                    warn("The queue of completions cannot be polled: {}; trying again", Code.of(-n));
+                    told = true;
+                }
+                pause();
             }
             forwardLog();
         }
@@ -161,17 +178,39 @@ final class Completions implements Runnable {
         queue.leave();
     }
 
+    /** A thread of the library may still be on its way out of the queue, and is gone soon. */
     private static void free(long queue) {
         long[] out = new long[1];
-        Native.queueFree(queue, out);
-        Native.freeError(out[0]);
+        int code = Native.queueFree(queue, out);
+        for (int tries = 1; code != 0 && tries < FREE_TRIES; tries++) {
+            Native.freeError(out[0]);
+            pause();
+            code = Native.queueFree(queue, out);
+        }
+        if (code != 0) {
+            warn("A queue of completions could not be freed: {}", ErrorReport.take(code, out[0]).getMessage());
+        }
     }
 
+    /** Nothing that one completion throws may keep the others from their ends. */
     private void complete(int at) {
-        Sink sink = sink(batch.getLong(at), batch.getLong(at + 8) == WRITABLE);
-        if (sink != null) {
-            sink.completed((int) batch.getLong(at + 16), batch.getLong(at + 24), batch.getLong(at + 32),
-                    batch.getLong(at + 40));
+        try {
+            Sink sink = sink(batch.getLong(at), batch.getLong(at + 8) == WRITABLE);
+            if (sink != null) {
+                sink.completed((int) batch.getLong(at + 16), batch.getLong(at + 24), batch.getLong(at + 32),
+                        batch.getLong(at + 40));
+            }
+        } catch (Throwable e) {
+            warn("A completion failed: {}", e);
+        }
+    }
+
+    /** A logger that fails loses its line and nothing else. */
+    private static void warn(String message, Object about) {
+        try {
+            LOG.warn(message, about);
+        } catch (Throwable e) {
+            // There is no other place to report it to.
         }
     }
 
@@ -180,7 +219,7 @@ final class Completions implements Runnable {
             try {
                 return stays ? sinks.get(id) : sinks.remove(id);
             } catch (OutOfMemoryError e) {
-                pauseForMemory();
+                pause();
             }
         }
     }
@@ -189,7 +228,8 @@ final class Completions implements Runnable {
      * Waits for a heap that is full to have room again. Giving up instead would leave somebody waiting for ever, and a
      * broker copies nothing more while one of its threads waits.
      */
-    static void pauseForMemory() {
+    
+    static void pause() {
         LockSupport.parkNanos(PAUSE_NANOS);
     }
 

@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -11,7 +12,7 @@ import org.slf4j.LoggerFactory;
  * Threads, memory budget, caches, metrics and logs, shared by all drivers that are opened on it. A host needs one.
  *
  * <p>Invariant: each operation that was accepted ends its future once, on the engine's one daemon thread
- * {@code seglift-completions}; the engine is freed when its last operation has ended. Threads: any number.
+ * {@code seglift-completions} (a verify on a thread {@code seglift-verify}); the engine is freed when its last operation has ended. Threads: any number.
  */
 public final class Engine implements AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Engine.class);
@@ -21,6 +22,7 @@ public final class Engine implements AutoCloseable {
     private final Handle handle;
     private final Completions completions;
     private final MetricsBean bean;
+    private final Verifications verifications = new Verifications();
     private final Set<Seglift> drivers = ConcurrentHashMap.newKeySet();
 
     private Engine(long engine) throws SegliftException {
@@ -64,15 +66,34 @@ public final class Engine implements AutoCloseable {
      */
     @Override
     public void close() {
-        if (!handle.close()) {
-            return;
+        closeBy(closeDeadline());
+    }
+
+    /** Closes it, or goes on to wait for no one, at this time of {@link System#nanoTime}. */
+    void closeBy(long deadline) {
+        if (handle.close()) {
+            close(deadline);
         }
+    }
+
+    private void close(long deadline) {
         bean.close();
-        drivers.forEach(Seglift::close);
-        if (!completions.shutdown(CLOSE_MILLIS)) {
-            LOG.warn("Operations still end {} ms after the engine was closed; their memory stays until they have",
-                    CLOSE_MILLIS);
+        drivers.forEach(driver -> driver.closeBy(deadline));
+        verifications.shutdown();
+        if (!completions.shutdown(deadline)) {
+            LOG.warn("Operations, or what depends on their futures, have not ended {} ms after the engine was closed;"
+                    + " their memory stays until they have", CLOSE_MILLIS);
         }
+    }
+
+    /** When a close that begins now stops to wait; one close has one deadline, however much it closes. */
+    static long closeDeadline() {
+        return System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(CLOSE_MILLIS);
+    }
+
+    /** What is left until a deadline, 0 when it is over. */
+    static long millisUntil(long deadline) {
+        return Math.max(0, TimeUnit.NANOSECONDS.toMillis(deadline - System.nanoTime()));
     }
 
     /** Hands an operation to the library; a refusal is the future's failure. */
@@ -86,22 +107,25 @@ public final class Engine implements AutoCloseable {
                 target.leave();
             }
         } catch (SegliftException e) {
-            operation.completeExceptionally(e);
+            operation.fail(e);
         }
         return operation;
     }
 
     private void submit(Operation<?> operation, long target, Submission submission) throws SegliftException {
         long[] out = new long[2];
-        long queue = completions.enterQueue();
         long id = completions.register(operation);
         boolean accepted = false;
         try {
-            Native.check(submission.submit(target, queue, id, out), out);
-            accepted = true;
-            operation.started(out[1]);
+            long queue = completions.enterQueue();
+            try {
+                Native.check(submission.submit(target, queue, id, out), out);
+                accepted = true;
+                operation.started(out[1]);
+            } finally {
+                completions.leaveQueue();
+            }
         } finally {
-            completions.leaveQueue();
             if (!accepted) {
                 completions.forget(id);
             }
@@ -132,6 +156,10 @@ public final class Engine implements AutoCloseable {
 
     Completions completions() {
         return completions;
+    }
+
+    Verifications verifications() {
+        return verifications;
     }
 
     /** Takes a driver to close with the engine; at once, if that was closed in the meantime. */

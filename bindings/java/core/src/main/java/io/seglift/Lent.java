@@ -26,17 +26,22 @@ abstract sealed class Lent implements AutoCloseable permits Bytes, Records {
     /** @param view the memory, or null if there is none */
     Lent(long handle, LongConsumer free, ByteBuffer view) {
         memory = new Memory(handle, free, getClass());
-        // Each buffer that is made of the view refers to it: what is still looked at is not forgotten.
-        cleanable = CLEANER.register(view == null ? this : view, memory);
         this.view = view == null ? EMPTY : view.asReadOnlyBuffer();
+        // Each buffer that is made of the view refers to it: what is still looked at is not forgotten. This comes last:
+        // until here a failure leaves the memory to the caller.
+        cleanable = CLEANER.register(view == null ? this : view, memory);
     }
 
     /** The memory as a buffer of the caller's own, big-endian as each new one. */
     final ByteBuffer view() {
+        refuseIfClosed();
+        return view.duplicate();
+    }
+
+    final void refuseIfClosed() {
         if (memory.closed) {
             throw new IllegalStateException(getClass().getSimpleName() + " that were closed");
         }
-        return view.duplicate();
     }
 
     final int viewSize() {

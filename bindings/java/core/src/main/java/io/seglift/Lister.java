@@ -2,13 +2,19 @@ package io.seglift;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
 
-/** A walk over the keys of a store in byte order, page by page. Threads: one at a time. Close it always. */
+/**
+ * A walk over the keys of a store in byte order, page by page. Close it always.
+ *
+ * <p>Threads: one at a time; a second one is told {@link BusyException}.
+ */
 public final class Lister implements Child {
     private static final int END = Code.END.number();
 
     private final Seglift driver;
     private final Handle handle;
+    private final AtomicBoolean busy = new AtomicBoolean();
 
     Lister(Seglift driver, long lister) {
         this.driver = driver;
@@ -27,6 +33,9 @@ public final class Lister implements Child {
             throw new IllegalArgumentException("a page of " + max + " entries");
         }
         driver.engine().completions().refuseToWaitForItself();
+        if (!busy.compareAndSet(false, true)) {
+            throw ErrorReport.of(Code.BUSY, "the listing is in use by another thread").toException();
+        }
         try {
             List<ObjectEntry> page;
             do {
@@ -38,6 +47,8 @@ public final class Lister implements Child {
                 return List.of();
             }
             throw e;
+        } finally {
+            busy.set(false);
         }
     }
 

@@ -15,6 +15,9 @@ final class LogForwarder implements Runnable {
     /** The name of the logger, for all engines of a JVM. */
     static final String LOGGER = "io.seglift";
 
+    /** Lines in a round: a millisecond for a logger that takes some microseconds for each. */
+    static final int ROUND = 256;
+
     private static final int ERROR = 1;
     private static final int WARN = 2;
     private static final int INFO = 3;
@@ -32,11 +35,11 @@ final class LogForwarder implements Runnable {
         this.logger = logger;
     }
 
-    /** Forwards all lines that wait. */
+    /** Forwards lines that wait, so many at most that completions behind them come soon. */
     @Override
     public void run() {
         byte[] line;
-        while ((line = lines.get()) != null) {
+        for (int n = 0; n < ROUND && (line = lines.get()) != null; n++) {
             try {
                 forward(new Unpacker(line));
             } catch (RuntimeException | LinkageError e) {

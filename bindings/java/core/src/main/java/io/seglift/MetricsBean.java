@@ -55,10 +55,14 @@ final class MetricsBean implements DynamicMBean, AutoCloseable {
 
     /** Shows a page in this JVM's own JMX until it is closed. A server that refuses is worth a line, not an engine. */
     static MetricsBean register(Page page) {
-        MetricsBean bean = new MetricsBean(ManagementFactory.getPlatformMBeanServer(), page);
+        return register(ManagementFactory.getPlatformMBeanServer(), page);
+    }
+
+    static MetricsBean register(MBeanServer server, Page page) {
+        MetricsBean bean = new MetricsBean(server, page);
         try {
             bean.register();
-        } catch (JMException e) {
+        } catch (JMException | RuntimeException | LinkageError e) {
             LOG.warn("The metrics of an engine are not in JMX: {}", e.toString());
         }
         return bean;

@@ -9,7 +9,8 @@ public enum Mode {
 
     private static final Mode[] BY_NUMBER = values();
 
+    /** A number that only a newer library knows stands for bytes, as which every segment can be read. */
     static Mode of(long number) {
-        return BY_NUMBER[(int) number];
+        return number >= 0 && number < BY_NUMBER.length ? BY_NUMBER[(int) number] : BYTES;
     }
 }

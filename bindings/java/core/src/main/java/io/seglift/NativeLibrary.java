@@ -6,6 +6,7 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -54,7 +55,7 @@ final class NativeLibrary {
                 new NativeLibrary(System::getProperty, NativeLibrary.class.getClassLoader(), Platform.current());
         if (!shimLoaded) {
             try (NativeFile shim = natives.find(SHIM, SHIM_PROPERTY)) {
-                bind(shim);
+                bind(shim, path -> System.load(path));
             }
             shimLoaded = true;
         }
@@ -65,9 +66,12 @@ final class NativeLibrary {
     }
 
     /** The JVM binds the natives of the class loader that calls System.load, which is the one of this class. */
-    private static void bind(NativeFile shim) throws SegliftException {
+    static void bind(NativeFile shim, Consumer<String> load) throws SegliftException {
         try {
-            System.load(shim.path().toString());
+            load.accept(shim.path().toString());
+        } catch (IllegalCallerException e) {
+            throw shim.refused("this JVM allows no native code (" + e.getMessage()
+                    + "); start it with --enable-native-access=ALL-UNNAMED");
         } catch (UnsatisfiedLinkError e) {
             throw shim.refused(e.getMessage());
         }

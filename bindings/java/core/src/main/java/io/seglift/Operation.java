@@ -35,21 +35,18 @@ final class Operation<T> extends Pending<T> implements Completions.Sink {
             }
             // A batch of which a part failed has its results all the same, and those say it better than the error.
             Native.freeError(error);
-            T value = decoder.decode(count, result);
-            if (!complete(value) && value instanceof Lent unwanted) {
-                unwanted.close();
-            }
+            end(decoder.decode(count, result));
         } catch (Throwable e) {
-            fail(e);
+            failForSure(e);
         }
     }
 
-    private void fail(Throwable failure) {
+    private void failForSure(Throwable failure) {
         while (!isDone()) {
             try {
-                completeExceptionally(failure);
+                fail(failure);
             } catch (OutOfMemoryError e) {
-                Completions.pauseForMemory();
+                Completions.pause();
             }
         }
     }

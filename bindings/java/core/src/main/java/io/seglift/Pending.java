@@ -2,12 +2,16 @@ package io.seglift;
 
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Executor;
+import java.util.function.Supplier;
 
 /**
  * What a call has begun, as a future.
  *
  * <p>Invariant: it is done only when the library has let go of the memory that was lent to it. So a cancel asks the
- * library to stop, and how it ended is said when it has ended.
+ * library to stop, and how it ended is said when it has ended. The same holds for all other ways in which a host could
+ * end a future, time-outs included: they ask the library to stop, and the future ends with {@link CancelledException}.
+ * Futures that depend on it are plain ones.
  */
 abstract class Pending<T> extends CompletableFuture<T> {
     /** Asks the library to stop. Nothing happens if it has ended. */
@@ -25,6 +29,55 @@ abstract class Pending<T> extends CompletableFuture<T> {
             stop();
         }
         return false;
+    }
+
+    /**
+     * Asks the library to stop, as {@link #cancel}: {@link #completeOnTimeout} comes here.
+     *
+     * @return false, because the value does not count
+     */
+    @Override
+    public boolean complete(T value) {
+        return cancel(true);
+    }
+
+    /**
+     * Asks the library to stop, as {@link #cancel}: {@link #orTimeout} comes here.
+     *
+     * @return false, because the failure does not count
+     */
+    @Override
+    public boolean completeExceptionally(Throwable failure) {
+        return cancel(true);
+    }
+
+    /** Asks the library to stop, as {@link #cancel}; the supplier is not asked. */
+    @Override
+    public CompletableFuture<T> completeAsync(Supplier<? extends T> supplier, Executor executor) {
+        cancel(true);
+        return this;
+    }
+
+    /** Is refused: the library may still use what was lent to it. */
+    @Override
+    public void obtrudeValue(T value) {
+        throw new UnsupportedOperationException("only the library ends an operation; cancel asks it to");
+    }
+
+    /** Is refused, as {@link #obtrudeValue}. */
+    @Override
+    public void obtrudeException(Throwable failure) {
+        obtrudeValue(null);
+    }
+
+    /** Ends it: the library has let go of the memory. */
+    final void end(T value) {
+        super.complete(value);
+    }
+
+    /** Ends it with a failure: the library has let go of the memory, or never had it. */
+    final void fail(Throwable failure) {
+        super.completeExceptionally(failure);
     }
 
     /**

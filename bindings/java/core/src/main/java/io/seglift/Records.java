@@ -17,9 +17,9 @@ public final class Records extends Lent implements Iterable<SegmentRecord> {
     private final long nextId;
     private final boolean atEnd;
 
-    private Records(long memory, ByteBuffer view) {
+    /** @param header the view in the machine's byte order */
+    private Records(long memory, ByteBuffer view, ByteBuffer header) {
         super(memory, Native::freeMemory, view);
-        ByteBuffer header = view().order(ByteOrder.nativeOrder());
         count = (int) header.getLong(0);
         nextId = header.getLong(8);
         atEnd = header.getLong(16) != 0;
@@ -33,7 +33,12 @@ public final class Records extends Lent implements Iterable<SegmentRecord> {
             String what = "no memory for a batch of records; ask for fewer bytes at a time";
             throw ErrorReport.of(Code.RESOURCE_EXHAUSTED, what).toException();
         }
-        return new Records(out[1], view);
+        try {
+            return new Records(out[1], view, view.duplicate().order(ByteOrder.nativeOrder()));
+        } catch (Throwable e) {
+            Native.freeMemory(out[1]);
+            throw e;
+        }
     }
 
     /** How many there are; 0 means that the segment has no such record. */
@@ -58,6 +63,7 @@ public final class Records extends Lent implements Iterable<SegmentRecord> {
         return new Iterator<>() {
             @Override
             public boolean hasNext() {
+                refuseIfClosed();
                 return memory.hasRemaining();
             }
 

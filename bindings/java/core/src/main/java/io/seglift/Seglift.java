@@ -11,13 +11,15 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * A driver: the connection of an engine to one store. Cheap; a host may open hundreds.
  *
- * <p>Each operation comes in two shapes. The {@code ...Async} one returns a future that ends on the thread
- * {@code seglift-completions}: what depends on it must not wait there. Cancelling the future asks the library to stop,
+ * <p>What reads, writes or deletes comes in two shapes; {@link #tryRead}, {@link #openWriter}, {@link #list} and
+ * {@link #sweep} have one. The {@code ...Async} one returns a future that ends on the thread {@code seglift-completions},
+ * or that of {@link #verifyAsync} on {@code seglift-verify}: what depends on it must not wait there. Cancelling the future asks the library to stop,
  * and it ends when the library has let go of the memory that was lent to it. The other one waits. An interrupt cancels
  * it: it throws {@link CancelledException}, or returns its result if that was certain already, with the thread's
  * interrupt flag set.
  *
- * <p>Direct buffers are lent from the call until it returns or its future is done; nobody may use them meanwhile.
+ * <p>Direct buffers are lent from the call until it returns or its future is done; nobody may use them meanwhile, and an
+ * arena that they come from must stay open.
  * Threads: any number. After {@link #close} each call is {@link Code#CLOSED}.
  */
 public final class Seglift implements AutoCloseable {
@@ -102,6 +104,9 @@ public final class Seglift implements AutoCloseable {
     }
 
     private Operation<Receipt> startOffload(Segment segment, Call call) {
+        if (segment.memory != null) {
+            Window.of(segment.memory);
+        }
         return engine.submit(handle, segment, (count, receipt) -> Receipt.take(receipt), (driver, queue, id, out) ->
                 Native.offload(driver, queue, id, segment.packed, segment.memory, call.packed, out));
     }
@@ -143,16 +148,18 @@ public final class Seglift implements AutoCloseable {
     /** How many bytes, or -1 if it would have to wait. */
     private int readCached(SegmentRef ref, long offset, ByteBuffer into, int flags) throws SegliftException {
         writableDirect(into);
+        Window window = Window.of(into);
         long[] out = new long[1];
         long driver = handle.enter();
         int n;
         try {
-            n = Native.readCached(driver, ref.packed, offset, into, into.position(), into.remaining(), flags, out);
+            n = Native.readCached(driver, ref.packed, offset, into, window.position(), window.length(), flags,
+                    out);
         } finally {
             handle.leave();
         }
         if (n >= 0) {
-            into.position(into.position() + n);
+            into.position(window.position() + n);
             return n;
         }
         if (n == -Code.WOULD_BLOCK.number()) {
@@ -164,10 +171,10 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Integer> startRead(SegmentRef ref, long offset, ByteBuffer into, Call call) {
         writableDirect(into);
-        int position = into.position();
-        int length = into.remaining();
+        Window window = Window.of(into);
         return engine.submit(handle, into, (count, none) -> (int) count, (driver, queue, id, out) ->
-                Native.read(driver, queue, id, ref.packed, offset, into, position, length, call.packed, out));
+                Native.read(driver, queue, id, ref.packed, offset, into, window.position(), window.length(), call.packed,
+                        out));
     }
 
     /** Reads a range without a copy; see {@link #readBytes}. */
@@ -202,12 +209,12 @@ public final class Seglift implements AutoCloseable {
             return null;
         }
         Native.check(code, out);
-        return new Bytes(out[1]);
+        return Bytes.take(out[1]);
     }
 
     private Operation<Bytes> startReadBytes(SegmentRef ref, long offset, long length, Call call) {
         fitsBuffer(length);
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readBytes(driver, queue, id, ref.packed, offset, length, call.packed, out));
     }
 
@@ -228,7 +235,7 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Bytes> startReadAttachment(SegmentRef ref, String name, Call call) {
         byte[] packedName = new Packer().text(name, "name of an attachment").toBytes();
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readAttachment(driver, queue, id, ref.packed, packedName, call.packed, out));
     }
 
@@ -246,7 +253,7 @@ public final class Seglift implements AutoCloseable {
     private Operation<Bytes> startReadObject(String key, long offset, long length, Call call) {
         fitsBuffer(length);
         byte[] packedKey = new Packer().text(key, "key").toBytes();
-        return engine.submit(handle, null, (count, bytes) -> new Bytes(bytes), (driver, queue, id, out) ->
+        return engine.submit(handle, null, (count, bytes) -> Bytes.take(bytes), (driver, queue, id, out) ->
                 Native.readObject(driver, queue, id, packedKey, offset, length, call.packed, out));
     }
 
@@ -347,7 +354,7 @@ public final class Seglift implements AutoCloseable {
 
     /** Checks a whole object; see {@link #verify}. */
     public CompletableFuture<VerifyReport> verifyAsync(SegmentRef ref, Call call) {
-        return Verification.start(handle, ref, call);
+        return engine.verifications().start(handle, ref, call);
     }
 
     /**
@@ -356,7 +363,7 @@ public final class Seglift implements AutoCloseable {
      */
     public VerifyReport verify(SegmentRef ref, Call call) throws SegliftException {
         mayWait();
-        return Verification.start(handle, ref, call).await();
+        return engine.verifications().start(handle, ref, call).await();
     }
 
     /** Aborts abandoned uploads; see {@link #reap}. */
@@ -376,14 +383,14 @@ public final class Seglift implements AutoCloseable {
 
     private Operation<Cleanup> startReap(ReapOptions options, Call call) {
         return engine.submit(handle, null, (count, cleanup) -> Cleanup.take(cleanup), (driver, queue, id, out) ->
-                Native.reap(driver, queue, id, options.olderThan().toMillis(), options.flags(), call.packed, out));
+                Native.reap(driver, queue, id, Call.millis(options.olderThan()), options.flags(), call.packed, out));
     }
 
     /** Begins a sweep, which deletes objects that nobody refers to. Nothing is read or deleted yet. Close it always. */
     public Sweep sweep(SweepOptions options) throws SegliftException {
         byte[] prefix = new Packer().text(options.prefix(), "prefix").toBytes();
         return adopt(new Sweep(this, open((driver, out) ->
-                Native.sweepBegin(driver, prefix, options.grace().toMillis(), options.delete(), out))));
+                Native.sweepBegin(driver, prefix, Call.millis(options.grace()), options.delete(), out))));
     }
 
     private interface Opening {
@@ -425,17 +432,21 @@ public final class Seglift implements AutoCloseable {
      */
     @Override
     public void close() {
+        closeBy(Engine.closeDeadline());
+    }
+
+    void closeBy(long deadline) {
         if (!handle.close()) {
             return;
         }
         long[] out = new long[1];
-        Native.driverClose(handle.pointer(), Engine.CLOSE_MILLIS, out);
+        Native.driverClose(handle.pointer(), Engine.millisUntil(deadline), out);
         Native.freeError(out[0]);
         children.forEach(Child::close);
         handle.leave();
         engine.closed(this);
         if (ownsEngine) {
-            engine.close();
+            engine.closeBy(deadline);
         }
     }
 

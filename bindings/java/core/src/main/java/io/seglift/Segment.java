@@ -95,8 +95,9 @@ public final class Segment {
             this.key = Objects.requireNonNull(key, "key");
             this.path = path;
             this.memory = memory;
-            offset = memory == null ? 0 : memory.position();
-            length = memory == null ? 0 : memory.remaining();
+            Window window = memory == null ? new Window(0, 0) : Window.of(memory);
+            offset = window.position();
+            length = window.length();
         }
 
         /**

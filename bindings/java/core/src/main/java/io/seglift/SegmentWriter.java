@@ -11,13 +11,16 @@ import java.util.concurrent.atomic.AtomicBoolean;
  *
  * <p>Records are collected here and cross in batches, so that what {@link #append} took may be refused by a later call.
  * A full writer waits until the store has taken something; an interrupt ends the wait with {@link CancelledException},
- * and what was not taken may be written again. Threads: one at a time; a second one is told {@link BusyException}.
+ * and what was not taken may be written again. Records that the segment has no place for are dropped with the {@link
+ * OutOfRangeException} that says so; what was taken before them can be committed. Threads: one at a time; a second one is told {@link BusyException}.
  *
  * <p>Close it always: what was not committed is then given up and removed from the store, in the background.
  */
 public final class SegmentWriter implements Child {
     /** Some hundred records of a kilobyte in a crossing that costs less than a microsecond. */
     private static final int BATCH = 256 << 10;
+    /** The library's limit, known here so that a larger one is refused before it is copied. */
+    private static final int LARGEST_RECORD = 64 << 20;
 
     private final Seglift driver;
     private final String key;
@@ -31,6 +34,9 @@ public final class SegmentWriter implements Child {
     private int taken;
     private long lastId;
     private boolean hasRecords;
+    /** The same of what the library has taken. */
+    private long takenId;
+    private boolean hasTaken;
 
     private SegmentWriter(Seglift driver, WriterOptions options, Semaphore room, long id, long writer) {
         this.driver = driver;
@@ -46,24 +52,30 @@ public final class SegmentWriter implements Child {
         Semaphore room = new Semaphore(0);
         byte[] packed = options.pack();
         long[] out = new long[2];
-        long pointer = driver.handle().enter();
+        long id = completions.register((code, count, result, error) -> room.release());
+        SegmentWriter writer = null;
         try {
-            long queue = completions.enterQueue();
-            long id = completions.register((code, count, result, error) -> room.release());
-            boolean opened = false;
+            long pointer = driver.handle().enter();
             try {
-                Native.check(Native.writerOpen(pointer, queue, id, packed, call.packed, out), out);
-                opened = true;
-                return new SegmentWriter(driver, options, room, id, out[1]);
-            } finally {
-                if (!opened) {
-                    completions.forget(id);
-                    completions.leaveQueue();
+                long queue = completions.enterQueue();
+                try {
+                    Native.check(Native.writerOpen(pointer, queue, id, packed, call.packed, out), out);
+                    writer = new SegmentWriter(driver, options, room, id, out[1]);
+                } finally {
+                    if (writer == null) {
+                        Native.writerFree(out[1]);
+                        completions.leaveQueue();
+                    }
                 }
+            } finally {
+                driver.handle().leave();
             }
         } finally {
-            driver.handle().leave();
+            if (writer == null) {
+                completions.forget(id);
+            }
         }
+        return writer;
     }
 
     private void free(long writer) {
@@ -90,10 +102,12 @@ public final class SegmentWriter implements Child {
         begin();
         try {
             long[] out = new long[2];
-            while (direct.hasRemaining()) {
+            Window rest;
+            while ((rest = Window.of(direct)).length() > 0) {
+                Window window = rest;
                 int code = inside(writer ->
-                        Native.writerWrite(writer, direct, direct.position(), direct.remaining(), out));
-                direct.position(direct.position() + (int) out[1]);
+                        Native.writerWrite(writer, direct, window.position(), window.length(), out));
+                direct.position(window.position() + (int) out[1]);
                 waitForRoom(code, out);
             }
         } finally {
@@ -106,6 +120,9 @@ public final class SegmentWriter implements Child {
      *
      * @param id unsigned, higher than that of the record before; gaps are fine
      * @param timeMicros any time in microseconds, such as when it was published
+     * @throws IllegalArgumentException if the id is not higher, or the payload is longer than 64 MiB
+     * @throws OutOfRangeException if the segment would become longer than it may: then the records behind the last one
+     *     that it has a place for are dropped
      */
     public void append(long id, long timeMicros, ByteBuffer payload) throws SegliftException {
         begin();
@@ -116,6 +133,10 @@ public final class SegmentWriter implements Child {
             if (hasRecords && Long.compareUnsigned(id, lastId) <= 0) {
                 throw new IllegalArgumentException("record " + Long.toUnsignedString(id) + " of " + key
                         + " comes after " + Long.toUnsignedString(lastId) + "; ids must increase");
+            }
+            if (payload.remaining() > LARGEST_RECORD) {
+                throw new IllegalArgumentException("record " + Long.toUnsignedString(id) + " of " + key + " has "
+                        + payload.remaining() + " bytes; 64 MiB is the most that a record may have");
             }
             makePlace(RecordLayout.size(payload.remaining()));
             RecordLayout.put(batch, id, timeMicros, payload);
@@ -153,8 +174,28 @@ public final class SegmentWriter implements Child {
         while (taken < batch.position()) {
             int code = inside(writer -> Native.writerAppend(writer, batch, taken, batch.position(), out));
             taken += (int) out[1];
-            waitForRoom(code, out);
+            try {
+                waitForRoom(code, out);
+            } catch (OutOfRangeException e) {
+                dropRefused();
+                throw e;
+            }
         }
+        takenId = lastId;
+        hasTaken = hasRecords;
+        batch.clear();
+        taken = 0;
+    }
+
+    /** Forgets what the segment has no place for, so that the writer goes on behind the last record that it took. */
+    private void dropRefused() {
+        ByteBuffer took = batch.duplicate().order(ByteOrder.nativeOrder()).position(0).limit(taken);
+        while (took.hasRemaining()) {
+            takenId = RecordLayout.get(took).id();
+            hasTaken = true;
+        }
+        lastId = takenId;
+        hasRecords = hasTaken;
         batch.clear();
         taken = 0;
     }

@@ -7,14 +7,17 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystems;
 import java.nio.file.Path;
 
-/** Strings and paths on their way to the library: strict UTF-8 without NUL. JNI's own strings are modified UTF-8. */
+/**
+ * Strings and paths on their way to the library: strict UTF-8 without NUL. JNI's own strings are modified UTF-8. What is
+ * refused is not shown: it may be a secret.
+ */
 final class Text {
     private Text() {}
 
     /** @throws IllegalArgumentException for a NUL and for half a surrogate pair, which UTF-8 cannot say */
     static byte[] utf8(String text, String what) {
         if (text.indexOf('\0') >= 0) {
-            throw new IllegalArgumentException("the " + what + " contains a NUL: " + text.replace('\0', '\u2400'));
+            throw new IllegalArgumentException("the " + what + " contains a NUL");
         }
         try {
             ByteBuffer bytes = StandardCharsets.UTF_8.newEncoder().encode(CharBuffer.wrap(text));
@@ -22,7 +25,7 @@ final class Text {
             bytes.get(exact);
             return exact;
         } catch (CharacterCodingException e) {
-            throw new IllegalArgumentException("the " + what + " contains half a surrogate pair: " + text, e);
+            throw new IllegalArgumentException("the " + what + " contains half a surrogate pair", e);
         }
     }
 

@@ -1,48 +1,72 @@
 package io.seglift;
 
-/**
- * A verify that runs on a thread of its own, because the library lists damage only to callers that wait. It reads a
- * whole object, so a thread is the least of what it costs.
- */
-final class Verification extends Pending<VerifyReport> {
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** One verify, run by a thread of {@link Verifications}; one that has not begun ends at once when it is stopped. */
+final class Verification extends Pending<VerifyReport> implements Runnable {
     private final Handle token;
+    private final Handle driver;
+    private final SegmentRef ref;
+    private final Call call;
+    /** Set by who comes first: the thread that runs it, or who stops it before. */
+    private final AtomicBoolean taken = new AtomicBoolean();
 
-    private Verification(long token) {
+    Verification(long token, Handle driver, SegmentRef ref, Call call) {
         this.token = new Handle(token, "the verification", Native::cancelFree);
+        this.driver = driver;
+        this.ref = ref;
+        this.call = call;
     }
 
-    static Verification start(Handle driver, SegmentRef ref, Call call) {
-        Verification verification = new Verification(Native.cancelNew());
-        Thread thread = new Thread(() -> verification.run(driver, ref, call), "seglift-verify");
-        thread.setDaemon(true);
-        thread.start();
-        return verification;
-    }
-
-    private void run(Handle driver, SegmentRef ref, Call call) {
+    @Override
+    public void run() {
+        if (!taken.compareAndSet(false, true)) {
+            return;
+        }
+        VerifyReport report;
         try {
-            long[] out = new long[1];
-            byte[] report;
-            long pointer = driver.enter();
-            try {
-                report = Native.verify(pointer, token.pointer(), ref.packed, call.packed, out);
-            } finally {
-                driver.leave();
-            }
-            if (report == null) {
-                throw ErrorReport.take(Code.INTERNAL.number(), out[0]);
-            }
-            complete(VerifyReport.unpack(new Unpacker(report)));
+            report = verify();
         } catch (Throwable e) {
-            completeExceptionally(e);
+            free();
+            fail(e);
+            return;
+        }
+        free();
+        end(report);
+    }
+
+    private VerifyReport verify() throws SegliftException {
+        long[] out = new long[1];
+        byte[] report;
+        long pointer = driver.enter();
+        try {
+            report = Native.verify(pointer, token.pointer(), ref.packed, call.packed, out);
         } finally {
-            token.close();
+            driver.leave();
+        }
+        if (report == null) {
+            throw ErrorReport.take(Code.INTERNAL.number(), out[0]);
+        }
+        return VerifyReport.unpack(new Unpacker(report));
+    }
+
+    /** Ends what has not begun. */
+    void refuse(ErrorReport why) {
+        if (taken.compareAndSet(false, true)) {
+            free();
+            fail(why.toException());
+        }
+    }
+
+    void free() {
+        if (token.close()) {
             token.leave();
         }
     }
 
     @Override
     void stop() {
+        refuse(ErrorReport.of(Code.CANCELLED, "cancelled before the verification began"));
         try {
             long pointer = token.enter();
             try {

@@ -2,6 +2,7 @@ package io.seglift;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -106,6 +107,31 @@ class ArgumentsTest {
         refused("a NUL", () -> seglift.readAttachment(SegmentRef.of("t"), "\0", Call.DEFAULT));
     }
 
+    @Test
+    void aRefusedValueIsNotShownBecauseItMayBeASecret() {
+        for (String end : List.of("\0", "\ud83e")) {
+            Throwable refusal = assertThrows(IllegalArgumentException.class,
+                    () -> Engine.open(Map.of("s3.secret.key", "not-for-the-log" + end)));
+            for (Throwable said = refusal; said != null; said = said.getCause()) {
+                assertFalse(said.toString().contains("not-for-the-log"), said.toString());
+            }
+            assertTrue(refusal.getMessage().contains("value of s3.secret.key"), refusal.getMessage());
+        }
+    }
+
+    @Test
+    void aListingIsForOneThreadAtATime() throws Exception {
+        try (Seglift hangs = Seglift.open("fault+memory:?list=*:stall", Map.of()); Lister lister = hangs.list("", "")) {
+            Thread first = new Thread(() ->
+                    assertThrows(CancelledException.class, () -> lister.next(0, Call.DEFAULT)));
+            first.start();
+            Waiting.until(() -> first.getState() == Thread.State.WAITING);
+            assertThrows(BusyException.class, () -> lister.next(0, Call.DEFAULT));
+            first.interrupt();
+            first.join();
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"", "/", "a/../b", "./a", "a//b"})
     void whatIsNoKeyTheLibraryRefuses(String key) {
@@ -156,8 +182,33 @@ class ArgumentsTest {
         refused("longer than zero", () -> Call.DEFAULT.withDeadline(Duration.ZERO));
         refused("longer than zero", () -> Call.DEFAULT.withStall(Duration.ofSeconds(-1)));
         assertEquals(1, Call.DEFAULT.withDeadline(Duration.ofNanos(1)).deadlineMillis, "rounded up");
+        assertEquals(Long.MAX_VALUE, Call.DEFAULT.withDeadline(Duration.ofSeconds(Long.MAX_VALUE)).deadlineMillis);
         refused("older than", () -> new ReapOptions(Duration.ofSeconds(-1), true, false));
         refused("grace", () -> new SweepOptions("", Duration.ofSeconds(-1), false));
+    }
+
+    @Test
+    void timesBeyondEveryNumberAreTheLongest() throws Exception {
+        Duration ever = Duration.ofSeconds(Long.MAX_VALUE, 999_999_999);
+        SegmentRef ref = offload("t/ever");
+        Call patient = Call.DEFAULT.withDeadline(ever).withStall(ever);
+        assertEquals(10_000, seglift.stat(ref, patient).segmentBytes());
+        ReapOptions oldest = new ReapOptions(ever, true, false);
+        assertEquals(0, seglift.reap(oldest, patient).count(Verdict.WOULD_REMOVE).number());
+    }
+
+    @Test
+    void aWindowIsWhatLiesBetweenPositionAndLimit() {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(100).position(10).limit(30);
+        assertEquals(new Window(10, 20), Window.of(buffer));
+        assertEquals(new Window(30, 0), Window.of(buffer.position(30)));
+    }
+
+    @Test
+    void aModeThatOnlyANewerLibraryKnowsReadsAsBytes() {
+        assertEquals(Mode.RECORDS, Mode.of(1));
+        assertEquals(Mode.BYTES, Mode.of(2));
+        assertEquals(Mode.BYTES, Mode.of(-1));
     }
 
     @Test

@@ -3,15 +3,20 @@ package io.seglift;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 
@@ -112,11 +117,49 @@ class CancelTest {
     }
 
     @Test
+    void noWayToEndAFutureIsFasterThanTheLibrary() throws Exception {
+        List<Consumer<CompletableFuture<Integer>>> ways = List.of(
+                read -> read.orTimeout(1, TimeUnit.MILLISECONDS),
+                read -> read.completeOnTimeout(7, 1, TimeUnit.MILLISECONDS),
+                read -> assertFalse(read.complete(7)),
+                read -> assertFalse(read.completeExceptionally(new IllegalStateException("the host's own"))),
+                read -> assertSame(read, read.completeAsync(() -> 7)));
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
+            SegmentRef ref = offload(seglift);
+            for (Consumer<CompletableFuture<Integer>> way : ways) {
+                CompletableFuture<Integer> read =
+                        seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(5000), Call.DEFAULT);
+                AtomicInteger pending = new AtomicInteger(-1);
+                CompletableFuture<Integer> end = read.whenComplete((count, failure) ->
+                        pending.set(seglift.engine().completions().pending()));
+                way.accept(read);
+                ExecutionException failure =
+                        assertThrows(ExecutionException.class, () -> end.get(30, TimeUnit.SECONDS));
+                assertInstanceOf(CancelledException.class, failure.getCause());
+                assertEquals(0, pending.get(), "the future ended before the library had let go of the buffer");
+            }
+        }
+    }
+
+    @Test
+    void aFutureCannotBeForcedToAnotherEndAndWhatDependsOnItCan() throws Exception {
+        try (Seglift seglift = Seglift.open(READS_HANG, Map.of())) {
+            SegmentRef ref = offload(seglift);
+            CompletableFuture<Integer> read = seglift.readAsync(ref, 0, ByteBuffer.allocateDirect(10), Call.DEFAULT);
+            assertThrows(UnsupportedOperationException.class, () -> read.obtrudeValue(7));
+            assertThrows(UnsupportedOperationException.class, () -> read.obtrudeException(new IOException("no")));
+            assertTrue(read.copy().complete(7));
+            assertFalse(read.isDone());
+        }
+    }
+
+    @Test
     void bytesThatNobodyWantsAnyMoreAreFreed() throws Exception {
         try (Seglift seglift = Seglift.open("fault+memory:?get=1:delay-1000ms", Map.of())) {
             SegmentRef ref = offload(seglift);
             CompletableFuture<Bytes> read = seglift.readBytesAsync(ref, 0, 50_000, Call.DEFAULT);
-            assertTrue(read.complete(null), "as orTimeout does");
+            assertFalse(read.complete(null), "as completeOnTimeout does");
+            assertThrows(ExecutionException.class, () -> read.get(30, TimeUnit.SECONDS));
             Waiting.until(() -> seglift.engine().completions().pending() == 0);
             // It ends on the thread that ended the read, and so after it.
             seglift.stat(ref, Call.DEFAULT);

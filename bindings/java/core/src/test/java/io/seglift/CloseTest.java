@@ -1,5 +1,6 @@
 package io.seglift;
 
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
@@ -14,7 +15,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -27,6 +30,8 @@ import org.junit.jupiter.api.function.Executable;
 
 /** A closed handle is closed, never a crash. */
 class CloseTest {
+    private static final String READS_ARE_SLOW = "fault+memory:?get=*:delay-200ms";
+
     private static SegmentRef offload(Seglift seglift) throws SegliftException {
         Segment segment = Segment.of("t/0", Samples.direct(Samples.bytes(100_000, 1))).build();
         return new SegmentRef("t/0", seglift.offload(segment, Call.DEFAULT).token());
@@ -126,17 +131,54 @@ class CloseTest {
     }
 
     @Test
+    void aStageThatHangsHoldsUpACloseNoLongerThanItsDeadline() throws Exception {
+        Engine engine = Engine.open(Map.of());
+        Seglift seglift = Seglift.open(engine, READS_ARE_SLOW, Map.of());
+        SegmentRef ref = offload(seglift);
+        CountDownLatch hold = new CountDownLatch(1);
+        CompletableFuture<String> stage = seglift.statAsync(SegmentRef.of("t/0"), Call.DEFAULT).thenApply(info -> {
+            assertDoesNotThrow(() -> hold.await());
+            return Thread.currentThread().getName();
+        });
+        Waiting.until(() -> engine.completions().pending() == 0);
+        long begun = System.nanoTime();
+        engine.closeBy(begun + 300_000_000);
+        assertTrue(System.nanoTime() - begun < 10_000_000_000L);
+        assertTrue(engine.completions().isAlive());
+        assertThrows(ClosedException.class, () -> seglift.stat(ref, Call.DEFAULT));
+        hold.countDown();
+        assertEquals("seglift-completions", stage.get());
+        Waiting.until(() -> !engine.completions().isAlive());
+    }
+
+    @Test
+    void verificationsShareAFewThreadsAndOneThatWaitsEndsAtOnceWhenItIsCancelled() throws Exception {
+        try (Seglift seglift = Seglift.open("fault+memory:?get=*:stall", Map.of())) {
+            SegmentRef ref = offload(seglift);
+            List<CompletableFuture<VerifyReport>> hanging = new ArrayList<>();
+            for (int i = 0; i < 20; i++) {
+                hanging.add(seglift.verifyAsync(ref, Call.DEFAULT));
+            }
+            assertEquals(4, threads("seglift-verify"));
+            CompletableFuture<VerifyReport> last = hanging.get(19);
+            last.cancel(true);
+            assertTrue(last.isCompletedExceptionally());
+            assertFalse(hanging.get(0).isDone());
+        }
+    }
+
+    @Test
     void aDriverThatCannotBeOpenedLeavesNoEngine() throws Exception {
-        int before = threads();
+        int before = threads("seglift-completions");
         for (int i = 0; i < 3; i++) {
             assertThrows(SegliftException.class, () -> Seglift.open("gopher:", Map.of()));
         }
-        Waiting.until(() -> threads() <= before);
+        Waiting.until(() -> threads("seglift-completions") <= before);
     }
 
-    private static int threads() {
+    private static int threads(String name) {
         return (int) Thread.getAllStackTraces().keySet().stream()
-                .filter(thread -> thread.getName().equals("seglift-completions")).count();
+                .filter(thread -> thread.getName().equals(name)).count();
     }
 
     @Test

@@ -4,25 +4,25 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.InputStream;
+import java.lang.ref.WeakReference;
 import java.lang.reflect.InvocationTargetException;
 import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Loads seglift anew, in class loaders and JVMs of their own. */
@@ -105,20 +105,43 @@ class LoadingTest {
         }
     }
 
-    /** Only where one may mount in a name space of one's own; {@link NativeFileTest} has the message for all others. */
-    @TestFactory
-    Stream<DynamicTest> aFolderMountedNoexecIsNamedWithItsRemedy() throws Exception {
+    @Test
+    void aClassLoaderIsCollectedWhenItsHostWasClosed() throws Exception {
+        WeakReference<ClassLoader> loader = new WeakReference<>(usedAndClosed());
+        Waiting.until(() -> {
+            System.gc();
+            return loader.get() == null;
+        });
+    }
+
+    private static ClassLoader usedAndClosed() throws Exception {
+        try (URLClassLoader loader = isolated(); Host host = open(loader)) {
+            assertEquals("hello", host.call());
+            return loader;
+        }
+    }
+
+    /** Where one may not mount in a name space of one's own, the linker's refusal is injected into a like copy. */
+    @Test
+    void aFolderMountedNoexecIsNamedWithItsRemedy() throws Exception {
         List<String> mount = List.of("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
                 "mount -t tmpfs -o noexec tmpfs '" + folder + "' && \"$@\"", "mount");
-        if (exitStatus(with(mount, List.of("true"))) != 0) {
-            return Stream.empty();
+        String said = exitStatus(with(mount, List.of("true"))) == 0
+                ? ChildJvm.run(with(mount, ChildJvm.command(List.of("-Dseglift.tmpdir=" + folder), SmallestHost.class)),
+                        Map.of())
+                : refusalOfACopyThatMayNotBeExecuted();
+        assertTrue(said.contains("cannot load " + JNI + ": the file system of " + folder + " is mounted noexec, so"
+                + " nothing can be loaded from it; name a folder elsewhere with -Dseglift.tmpdir=DIR"), said);
+    }
+
+    private String refusalOfACopyThatMayNotBeExecuted() throws IOException {
+        try (InputStream shim = Files.newInputStream(Path.of(JNI));
+                NativeFile copy = NativeFile.copied(shim, "shim.so", JNI, folder)) {
+            Files.setPosixFilePermissions(copy.path(), PosixFilePermissions.fromString("rw-------"));
+            return assertThrows(SegliftException.class, () -> NativeLibrary.bind(copy, path -> {
+                throw new UnsatisfiedLinkError("failed to map segment from shared object");
+            })).getMessage();
         }
-        return Stream.of(dynamicTest("noexec", () -> {
-            String said = ChildJvm.run(
-                    with(mount, ChildJvm.command(List.of("-Dseglift.tmpdir=" + folder), SmallestHost.class)), Map.of());
-            assertTrue(said.contains("cannot load " + JNI + ": the file system of " + folder + " is mounted noexec, so"
-                    + " nothing can be loaded from it; name a folder elsewhere with -Dseglift.tmpdir=DIR"), said);
-        }));
     }
 
     /** A class loader that shares nothing with this one but the JDK. */

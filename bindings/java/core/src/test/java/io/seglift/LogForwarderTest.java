@@ -41,6 +41,18 @@ class LogForwarderTest {
         assertEquals(List.of("info store: two"), logged);
     }
 
+    @Test
+    void aFloodIsForwardedInRoundsSoThatCompletionsComeBetween() {
+        for (int i = 0; i < LogForwarder.ROUND + 10; i++) {
+            add(3, "info store: line " + i);
+        }
+        LogForwarder forwarder = forwarder(logged);
+        forwarder.run();
+        assertEquals(LogForwarder.ROUND, logged.size());
+        forwarder.run();
+        assertEquals(LogForwarder.ROUND + 10, logged.size());
+    }
+
     private void add(int level, String text) {
         lines.add(new Packer().number(0).number(level).number(0).number(0).text(text, "line").toBytes());
     }

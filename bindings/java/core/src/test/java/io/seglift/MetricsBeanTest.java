@@ -2,10 +2,12 @@ package io.seglift;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.management.ManagementFactory;
+import java.lang.reflect.Proxy;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -73,6 +75,18 @@ class MetricsBeanTest {
             }
             assertTrue(pages.get() <= 10, "pages: " + pages);
         }
+    }
+
+    @Test
+    void aServerThatRefusesCostsTheBeanAndNothingElse() {
+        MBeanServer refusing = (MBeanServer) Proxy.newProxyInstance(
+                MetricsBeanTest.class.getClassLoader(), new Class<?>[] {MBeanServer.class},
+                (proxy, method, arguments) -> {
+                    throw new SecurityException("no beans here");
+                });
+        MetricsBean bean = MetricsBean.register(refusing, () -> PAGE);
+        assertNull(bean.name());
+        bean.close();
     }
 
     @Test

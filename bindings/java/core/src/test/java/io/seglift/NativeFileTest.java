@@ -54,6 +54,16 @@ class NativeFileTest {
     }
 
     @Test
+    void aJvmThatAllowsNoNativeCodeIsToldHowToAllowIt() {
+        NativeFile shim = NativeFile.at(Path.of(System.getProperty("seglift.jni")));
+        SegliftException e = assertThrows(SegliftException.class, () -> NativeLibrary.bind(shim, path -> {
+            throw new IllegalCallerException("Illegal native access");
+        }));
+        assertEquals(Code.INVALID_CONFIG, e.code());
+        assertTrue(e.getMessage().contains("--enable-native-access=ALL-UNNAMED"), e.getMessage());
+    }
+
+    @Test
     void aCopyThatBreaksOffLeavesNothing() throws IOException {
         InputStream breaking = new InputStream() {
             @Override

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -114,13 +115,66 @@ class RecordsTest {
     }
 
     @Test
+    void afterARefusalWhatWasTakenIsCommitted() throws Exception {
+        try (Seglift seglift = Seglift.open("memory:", Map.of());
+                SegmentWriter writer = seglift.openWriter(
+                        WriterOptions.records("t/max").maxBytes(100_000), Call.DEFAULT)) {
+            for (int i = 1; i <= 150; i++) {
+                writer.append(i, 0, ByteBuffer.allocate(1000));
+            }
+            assertThrows(OutOfRangeException.class, writer::flush);
+            assertThrows(OutOfRangeException.class, () -> {
+                writer.append(150, 0, ByteBuffer.allocate(100_000));
+                writer.flush();
+            });
+            Receipt receipt = writer.commit(new WriterFinish(), Call.DEFAULT);
+            try (Records records = seglift.readRecords(new SegmentRef("t/max", receipt.token()), 0, 0, 1 << 20,
+                    Call.DEFAULT)) {
+                assertEquals(receipt.records(), records.count());
+                assertTrue(records.count() > 90 && records.count() <= 100, "records: " + records.count());
+                assertEquals(records.count() + 1, records.nextId());
+            }
+        }
+    }
+
+    @Test
+    void afterARefusalALowerIdThanTheRefusedGoesOn() throws Exception {
+        try (Seglift seglift = Seglift.open("memory:", Map.of());
+                SegmentWriter writer = seglift.openWriter(
+                        WriterOptions.records("t/on").maxBytes(100_000), Call.DEFAULT)) {
+            writer.append(1, 0, ByteBuffer.allocate(1000));
+            writer.append(100, 0, ByteBuffer.allocate(200_000));
+            assertThrows(OutOfRangeException.class, writer::flush);
+            assertThrows(IllegalArgumentException.class, () -> writer.append(1, 0, ByteBuffer.allocate(0)));
+            writer.append(2, 0, ByteBuffer.allocate(1000));
+            assertEquals(2, writer.commit(new WriterFinish(), Call.DEFAULT).records());
+        }
+    }
+
+    @Test
+    void aRecordThatIsTooLongIsRefusedAtOnceAndTheWriterGoesOn() throws Exception {
+        try (Seglift seglift = Seglift.open("memory:", Map.of());
+                SegmentWriter writer = seglift.openWriter(WriterOptions.records("t/big"), Call.DEFAULT)) {
+            ByteBuffer small = ByteBuffer.allocate(10);
+            ByteBuffer huge = ByteBuffer.allocate((64 << 20) + 1);
+            writer.append(1, 0, small);
+            assertThrows(IllegalArgumentException.class, () -> writer.append(2, 0, huge));
+            writer.append(2, 0, small);
+            assertEquals(2, writer.commit(new WriterFinish(), Call.DEFAULT).records());
+        }
+    }
+
+    @Test
     void recordsThatWereClosedCannotBeWalkedOver() throws Exception {
         try (Seglift seglift = Seglift.open("memory:", Map.of())) {
             SegmentRef ref = write(seglift, "t/closed", List.of(new Sample(1, 1, new byte[10])));
             Records records = seglift.readRecords(ref, 0, 0, 0, Call.DEFAULT);
+            Iterator<SegmentRecord> begun = records.iterator();
             records.close();
             records.close();
             assertThrows(IllegalStateException.class, records::iterator);
+            assertThrows(IllegalStateException.class, begun::hasNext);
+            assertThrows(IllegalStateException.class, begun::next);
         }
     }
 

@@ -150,21 +150,61 @@ final class Storm {
                 Thread.currentThread().interrupt();
             }
             try {
-                switch (random.nextInt(5)) {
-                    case 0 -> {
-                        Segment segment = segment();
-                        take(segment, store.offload(segment, Call.DEFAULT));
-                    }
-                    case 1 -> store.readAttachment(any(), "index", Call.DEFAULT).close();
-                    case 2 -> store.tryRead(any(), 0, own.clear());
-                    case 3 -> store.stat(any(), Call.DEFAULT);
-                    default -> store.read(any(), random.nextInt(1024), own.clear(), Call.DEFAULT);
+                // Four of a hundred write or read much more than the others.
+                switch (random.nextInt(100)) {
+                    case 99 -> records();
+                    case 98 -> store.verify(any(), Call.DEFAULT);
+                    case 97 -> pages();
+                    case 96 -> abandoned();
+                    default -> small(random.nextInt(5));
                 }
             } catch (NotFoundException | CancelledException | OutOfRangeException expected) {
                 count(expected);
             } finally {
                 Thread.interrupted();
                 ended.increment();
+            }
+        }
+
+        private void small(int kind) throws SegliftException {
+            switch (kind) {
+                case 0 -> {
+                    Segment segment = segment();
+                    take(segment, store.offload(segment, Call.DEFAULT));
+                }
+                case 1 -> store.readAttachment(any(), "index", Call.DEFAULT).close();
+                case 2 -> store.tryRead(any(), 0, own.clear());
+                case 3 -> store.stat(any(), Call.DEFAULT);
+                default -> store.read(any(), random.nextInt(1024), own.clear(), Call.DEFAULT);
+            }
+        }
+
+        /** A segment of records, written and read; its key is given up however that ends. */
+        private void records() throws SegliftException {
+            String key = prefix + keys++;
+            try (SegmentWriter writer = store.openWriter(WriterOptions.records(key), Call.DEFAULT)) {
+                for (int id = 1; id <= 100; id++) {
+                    writer.append(id, 0, content.duplicate().limit(id));
+                }
+                SegmentRef ref = new SegmentRef(key, writer.commit(new WriterFinish(), Call.DEFAULT).token());
+                try (Records batch = store.readRecords(ref, 50, 0, 0, Call.DEFAULT)) {
+                    batch.forEach(SegmentRecord::payload);
+                }
+            } finally {
+                replaced.add(key);
+            }
+        }
+
+        private void pages() throws SegliftException {
+            try (Lister lister = store.list(prefix, "")) {
+                while (!lister.next(20, Call.DEFAULT).isEmpty()) { }
+            }
+        }
+
+        /** A writer that never commits. */
+        private void abandoned() throws SegliftException {
+            try (SegmentWriter writer = store.openWriter(WriterOptions.bytes(prefix + keys++), Call.DEFAULT)) {
+                writer.write(content.duplicate());
             }
         }
 
