@@ -43,13 +43,16 @@ class CrashTest {
                 producer.get();
             }
             new Tiering(cluster, load).awaitSegmentsLeft();
+            Operator operator = new Operator(cluster, store, SCRATCH.folder());
+            String planted = operator.keys().get(0) + "-of-a-copy-that-was-not-noted";
+            operator.plant(planted);
+            long planting = System.currentTimeMillis();
             Check check = new Check(cluster, load);
             check.everything();
 
             assertFalse(store.uploads().isEmpty(), "the kills left uploads behind");
-            Operator operator = new Operator(cluster, store, SCRATCH.folder());
-            String planted = operator.keys().get(0) + "-of-a-copy-that-was-not-noted";
-            operator.plant(planted);
+            Await.until("a store that dates in whole seconds takes it for older than the list", Scale.patience(),
+                    () -> "the clock stands", () -> System.currentTimeMillis() > planting + 2000);
             String list = operator.liveKeys();
             List<String> live = Operator.keys(list);
             Set<String> liveSegments = live.stream()
