@@ -148,6 +148,8 @@ pub struct RecordBlock<'a> {
     count: u32,
     first_id: u64,
     first_time: i64,
+    /// As the index says, if it was asked.
+    last_id: Option<u64>,
 }
 
 impl<'a> RecordBlock<'a> {
@@ -167,7 +169,13 @@ impl<'a> RecordBlock<'a> {
                 raw.len()
             )));
         }
-        Ok(RecordBlock { raw: &raw[..len], count, first_id, first_time })
+        Ok(RecordBlock { raw: &raw[..len], count, first_id, first_time, last_id: None })
+    }
+
+    /// The block, whose last record must have this id: else whoever goes on behind it would leave out records of the next
+    /// block, or read on for ever.
+    pub(super) fn ending_with(self, last_id: u64) -> Self {
+        RecordBlock { last_id: Some(last_id), ..self }
     }
 
     /// Raw bytes that the block at the start of `raw` claims to have, of which the first 28 must be there. `None` if no
@@ -208,6 +216,7 @@ impl<'a> RecordBlock<'a> {
             id: self.first_id,
             time: self.first_time,
             first: true,
+            last_id: self.last_id,
         }
     }
 
@@ -237,6 +246,7 @@ pub struct Records<'a> {
     id: u64,
     time: i64,
     first: bool,
+    last_id: Option<u64>,
 }
 
 impl Records<'_> {
@@ -257,6 +267,9 @@ impl Records<'_> {
         let end = self.at.checked_add(usize::try_from(payload_len).ok()?)?;
         let is_last = self.left == 1;
         if end > self.raw.len() || (is_last && end < self.raw.len()) {
+            return None;
+        }
+        if is_last && self.last_id.is_some_and(|last| last != self.id) {
             return None;
         }
         let payload = self.at..end;

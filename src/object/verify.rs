@@ -58,7 +58,7 @@ impl Tail {
                         && records.first_id() == span.first_id
                         && u64::from(records.count()) == span.count =>
                 {
-                    Ok(records)
+                    Ok(records.ending_with(span.last_id))
                 }
                 _ => Err(corrupt("its header does not match the index")),
             }

@@ -142,7 +142,7 @@ fn malformed(what: &str) -> Error {
     Error::new(
         Code::InvalidArgument,
         format!(
-            "\"{what}\" is no part of a fault script; write get=2:UNAVAILABLE,3+:short-10 with operations {} or seed=N, rate=N",
+            "{what:?} is no part of a fault script; write get=2:UNAVAILABLE,3+:short-10 with operations {} or seed=N, rate=N",
             operations.join(", ")
         ),
     )
