@@ -42,27 +42,21 @@ NATIVE(jint, sweepBegin)(JNIEnv *env, jclass self, jlong driver, jbyteArray pref
 NATIVE(jint, sweepFeed)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, jbyteArray packed,
                         jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     const char **keys;
     size_t n;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
     seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    keys = unpack_keys(&in, &n);
+    keys = unpack_keys(&s.in, &n);
     if (keys == NULL) {
-        unpack_end(&in);
-        return leave_out_of_memory(env, out);
+        return submit_out_of_memory(env, out, &s);
     }
-    code = seglift->sweep_feed_submit(HANDLE(seglift_sweep, sweep), keys, n, &call, HANDLE(seglift_queue, queue),
-                                      HANDLE(void, id), &op, &error);
+    code = seglift->sweep_feed_submit(HANDLE(seglift_sweep, sweep), keys, n, SUBMIT(s));
     free(keys);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s, code);
 }
 
 NATIVE(jint, sweepFinish)(JNIEnv *env, jclass self, jlong sweep, jlong queue, jlong id, jlongArray packed_call,
@@ -91,10 +85,7 @@ static void pack_entry(struct pack *out, const seglift_cleanup_entry *entry)
     pack_number(out, (int64_t)entry->bytes);
     pack_number(out, entry->time_us);
     pack_number(out, entry->verdict);
-    pack_number(out, entry->error != NULL);
-    if (entry->error != NULL) {
-        pack_error(out, entry->error);
-    }
+    pack_failure(out, entry->error);
 }
 
 /* As io.seglift.Cleanup reads it: done, number and bytes of each verdict, entries. */

@@ -54,27 +54,21 @@ NATIVE(void, driverFree)(JNIEnv *env, jclass self, jlong driver)
 NATIVE(jint, delete)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
                      jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     const char **keys;
     size_t n;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
     seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    keys = unpack_keys(&in, &n);
+    keys = unpack_keys(&s.in, &n);
     if (keys == NULL) {
-        unpack_end(&in);
-        return leave_out_of_memory(env, out);
+        return submit_out_of_memory(env, out, &s);
     }
-    code = seglift->delete_submit(HANDLE(seglift_driver, driver), keys, n, &call, HANDLE(seglift_queue, queue),
-                                  HANDLE(void, id), &op, &error);
+    code = seglift->delete_submit(HANDLE(seglift_driver, driver), keys, n, SUBMIT(s));
     free(keys);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s, code);
 }
 
 /* For each key whether it failed, and if so why. */
@@ -86,11 +80,7 @@ NATIVE(jbyteArray, takeResults)(JNIEnv *env, jclass self, jlong handle)
     size_t i;
     (void)self;
     for (i = 0; i < n; i++) {
-        const seglift_error *error = seglift->results_error(results, i);
-        pack_number(&out, error != NULL);
-        if (error != NULL) {
-            pack_error(&out, error);
-        }
+        pack_failure(&out, seglift->results_error(results, i));
     }
     seglift->results_free(results);
     return pack_end(env, &out);

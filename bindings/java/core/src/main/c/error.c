@@ -13,6 +13,14 @@ void pack_error(struct pack *out, const seglift_error *error)
     pack_number(out, seglift->error_retry_after_ms(error));
 }
 
+void pack_failure(struct pack *out, const seglift_error *error)
+{
+    pack_number(out, error != NULL);
+    if (error != NULL) {
+        pack_error(out, error);
+    }
+}
+
 NATIVE(jbyteArray, takeError)(JNIEnv *env, jclass self, jlong error)
 {
     struct pack out = {0};

@@ -40,26 +40,20 @@ static bool unpack_segment(struct packed *in, const void *memory, seglift_segmen
 NATIVE(jint, offload)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jobject memory,
                       jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_segment segment;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
     seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    if (!unpack_segment(&in, memory_of(env, memory, 0), &segment)) {
-        unpack_end(&in);
-        return leave_out_of_memory(env, out);
+    if (!unpack_segment(&s.in, memory_of(env, memory, 0), &segment)) {
+        return submit_out_of_memory(env, out, &s);
     }
-    code = seglift->offload_segment_submit(HANDLE(seglift_driver, driver), &segment, &call,
-                                           HANDLE(seglift_queue, queue), HANDLE(void, id), &op, &error);
+    code = seglift->offload_segment_submit(HANDLE(seglift_driver, driver), &segment, SUBMIT(s));
     free((void *)segment.attachments);
     free((void *)segment.metadata);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s, code);
 }
 
 NATIVE(jbyteArray, takeReceipt)(JNIEnv *env, jclass self, jlong handle)

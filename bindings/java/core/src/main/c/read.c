@@ -26,42 +26,31 @@ NATIVE(jint, readCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray pack
 NATIVE(jint, read)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong offset,
                    jobject into, jint position, jint length, jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_ref ref;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
-    seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    ref = unpack_ref(&in);
-    code = seglift->read_range_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)offset,
-                                      memory_of(env, into, position), (size_t)length, &call,
-                                      HANDLE(seglift_queue, queue), HANDLE(void, id), &op, &error);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    ref = unpack_ref(&s.in);
+    return submit_end(env, out, &s,
+                      seglift->read_range_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)offset,
+                                                 memory_of(env, into, position), (size_t)length, SUBMIT(s)));
 }
 
 NATIVE(jint, readBytes)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong offset,
                         jlong length, jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_ref ref;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
-    seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    ref = unpack_ref(&in);
-    code = seglift->read_range_bytes_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)offset, (uint64_t)length,
-                                            &call, HANDLE(seglift_queue, queue), HANDLE(void, id), &op, &error);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    ref = unpack_ref(&s.in);
+    return submit_end(env, out, &s,
+                      seglift->read_range_bytes_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)offset,
+                                                       (uint64_t)length, SUBMIT(s)));
 }
 
 NATIVE(jint, readBytesCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray packed, jlong offset, jlong length,
@@ -88,46 +77,34 @@ NATIVE(jint, readBytesCached)(JNIEnv *env, jclass self, jlong driver, jbyteArray
 NATIVE(jint, readObject)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray key, jlong offset,
                          jlong length, jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
-    seglift_code code;
+    struct submission s;
     (void)self;
-    if (!unpack_begin(env, key, &in)) {
+    if (!submit_begin(env, queue, id, key, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    code = seglift->get_object_range_submit(HANDLE(seglift_driver, driver), unpack_text(&in), (uint64_t)offset,
-                                            (uint64_t)length, &call, HANDLE(seglift_queue, queue), HANDLE(void, id),
-                                            &op, &error);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s,
+                      seglift->get_object_range_submit(HANDLE(seglift_driver, driver), unpack_text(&s.in),
+                                                       (uint64_t)offset, (uint64_t)length, SUBMIT(s)));
 }
 
 NATIVE(jint, readAttachment)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
                              jbyteArray packed_name, jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     struct packed name;
     seglift_ref ref;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
     seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
     if (!unpack_begin(env, packed_name, &name)) {
-        unpack_end(&in);
-        return leave_out_of_memory(env, out);
+        return submit_out_of_memory(env, out, &s);
     }
-    ref = unpack_ref(&in);
-    code = seglift->read_attachment_submit(HANDLE(seglift_driver, driver), &ref, unpack_text(&name), &call,
-                                           HANDLE(seglift_queue, queue), HANDLE(void, id), &op, &error);
+    ref = unpack_ref(&s.in);
+    code = seglift->read_attachment_submit(HANDLE(seglift_driver, driver), &ref, unpack_text(&name), SUBMIT(s));
     unpack_end(&name);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s, code);
 }
 
 NATIVE(jobject, viewBytes)(JNIEnv *env, jclass self, jlong handle)
@@ -149,21 +126,15 @@ NATIVE(void, freeBytes)(JNIEnv *env, jclass self, jlong bytes)
 NATIVE(jint, stat)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed,
                    jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_ref ref;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
-    seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    ref = unpack_ref(&in);
-    code = seglift->stat_submit(HANDLE(seglift_driver, driver), &ref, &call, HANDLE(seglift_queue, queue),
-                                HANDLE(void, id), &op, &error);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    ref = unpack_ref(&s.in);
+    return submit_end(env, out, &s,
+                      seglift->stat_submit(HANDLE(seglift_driver, driver), &ref, SUBMIT(s)));
 }
 
 static void pack_summary(struct pack *out, const seglift_summary *summary)

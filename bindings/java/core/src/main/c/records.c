@@ -11,22 +11,16 @@
 NATIVE(jint, readRecords)(JNIEnv *env, jclass self, jlong driver, jlong queue, jlong id, jbyteArray packed, jlong first,
                           jlong max_records, jlong max_bytes, jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_ref ref;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
-    seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    ref = unpack_ref(&in);
-    code = seglift->read_records_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)first, (uint64_t)max_records,
-                                        (uint64_t)max_bytes, &call, HANDLE(seglift_queue, queue), HANDLE(void, id), &op,
-                                        &error);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    ref = unpack_ref(&s.in);
+    return submit_end(env, out, &s,
+                      seglift->read_records_submit(HANDLE(seglift_driver, driver), &ref, (uint64_t)first,
+                                                   (uint64_t)max_records, (uint64_t)max_bytes, SUBMIT(s)));
 }
 
 /* A batch can be walked over once, so what it needs is found out while it is copied. */

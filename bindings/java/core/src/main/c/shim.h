@@ -69,6 +69,30 @@ const char **unpack_keys(struct packed *in, size_t *count);
 seglift_attachment *unpack_attachments(struct packed *in, size_t *count);
 seglift_pair *unpack_metadata(struct packed *in, size_t *count);
 
+/* ---- Submits (submit.c) ---- */
+
+/* An operation on its way into a queue. */
+struct submission {
+    struct packed in;
+    seglift_call call;
+    seglift_queue *queue;
+    void *id;
+    seglift_op op;
+    seglift_error *error;
+};
+
+/* The arguments with which every ..._submit of the table ends. */
+#define SUBMIT(submission) \
+    &(submission).call, (submission).queue, (submission).id, &(submission).op, &(submission).error
+
+/* False when there is no memory; one of the two below is due only after true. */
+bool submit_begin(JNIEnv *env, jlong queue, jlong id, jbyteArray packed, jlongArray packed_call,
+                  struct submission *submission);
+/* What the submit came to. */
+jint submit_end(JNIEnv *env, jlongArray out, struct submission *submission, seglift_code code);
+/* There was no submit, because there was no memory for what it needs. */
+jint submit_out_of_memory(JNIEnv *env, jlongArray out, struct submission *submission);
+
 /* ---- Out: what an Unpacker reads (pack.c) ---- */
 
 /* A document that grows; out of memory shows only in pack_end. */
@@ -85,6 +109,8 @@ void pack_text(struct pack *out, const char *text);
 /* Zeros up to the next multiple of eight. */
 void pack_gap(struct pack *out);
 void pack_error(struct pack *out, const seglift_error *error);
+/* Whether there is one, and if so that. */
+void pack_failure(struct pack *out, const seglift_error *error);
 /* The document as an array, and its memory freed; NULL with a pending OutOfMemoryError. */
 jbyteArray pack_end(JNIEnv *env, struct pack *out);
 

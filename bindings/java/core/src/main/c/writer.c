@@ -98,33 +98,27 @@ NATIVE(jint, writerAppend)(JNIEnv *env, jclass self, jlong writer, jobject from,
 NATIVE(jint, writerCommit)(JNIEnv *env, jclass self, jlong writer, jlong queue, jlong id, jbyteArray packed,
                            jlongArray packed_call, jlongArray out)
 {
-    struct packed in;
+    struct submission s;
     seglift_writer_finish finish = seglift_writer_finish_init();
     seglift_attachment *attachments;
-    seglift_call call = unpack_call(env, packed_call);
-    seglift_op op = 0;
-    seglift_error *error = NULL;
     seglift_code code;
     (void)self;
-    if (!unpack_begin(env, packed, &in)) {
+    if (!submit_begin(env, queue, id, packed, packed_call, &s)) {
         return leave_out_of_memory(env, out);
     }
-    finish.attachments = attachments = unpack_attachments(&in, &finish.attachment_count);
+    finish.attachments = attachments = unpack_attachments(&s.in, &finish.attachment_count);
     finish.attachment_stride = sizeof *attachments;
     if (attachments == NULL) {
-        unpack_end(&in);
-        return leave_out_of_memory(env, out);
+        return submit_out_of_memory(env, out, &s);
     }
-    finish.flags = (uint32_t)unpack_number(&in);
-    finish.first_offset = unpack_number(&in);
-    finish.last_offset = unpack_number(&in);
-    finish.expected_kind = (uint32_t)unpack_number(&in);
-    finish.expected_digest = (uint64_t)unpack_number(&in);
-    code = seglift->writer_commit_submit(HANDLE(seglift_writer, writer), &finish, &call, HANDLE(seglift_queue, queue),
-                                         HANDLE(void, id), &op, &error);
+    finish.flags = (uint32_t)unpack_number(&s.in);
+    finish.first_offset = unpack_number(&s.in);
+    finish.last_offset = unpack_number(&s.in);
+    finish.expected_kind = (uint32_t)unpack_number(&s.in);
+    finish.expected_digest = (uint64_t)unpack_number(&s.in);
+    code = seglift->writer_commit_submit(HANDLE(seglift_writer, writer), &finish, SUBMIT(s));
     free(attachments);
-    unpack_end(&in);
-    return leave(env, out, code, error, (jlong)op);
+    return submit_end(env, out, &s, code);
 }
 
 NATIVE(jint, writerAbort)(JNIEnv *env, jclass self, jlong writer, jlong queue, jlong id, jlongArray packed_call,
