@@ -78,8 +78,8 @@ fn a_sweep_says_what_it_would_delete_and_deletes_only_when_told() {
         run.json().iter().map(|item| item["verdict"].as_str().unwrap().to_string()).collect();
     assert_eq!(verdicts, ["removed", "live", "removed", "young"]);
     assert_eq!(place.files("tier"), ["t/b", "t/new"]);
-    let run = place.run(["sweep", &place.uri(), "--live", "live", "--delete", "--grace", "0s"]);
-    assert_eq!(run.succeeds().lines(), ["t/new"]);
+    let words = ["sweep", &place.uri(), "--live", "-", "--delete", "--grace", "0s"];
+    assert_eq!(place.run_with(words, b"t/b\n").succeeds().lines(), ["t/new"]);
 }
 
 #[test]

@@ -245,11 +245,11 @@ class Case:
     def clean(self):
         """Reaps and sweeps until the store holds exactly what the journal names."""
         live = self.folder / "live"
-        live.write_text("".join(f"{key}\n" for key in self.live()))
-
         said = []
 
         def is_clean():
+            # Anew each time, since only what is older than the list is swept by it.
+            live.write_text("".join(f"{key}\n" for key in self.live()))
             reaped = self.command("reap", self.store.uri, "--older-than", "0s", "--all-owners", "--json")
             swept = self.command("sweep", self.store.uri, "--live", live, "--grace", "0s", "--delete", "--json")
             # Two clocks may differ by a quarter of an hour, so what came to S3 in parts stays for so long (maintain/sweep.rs).
