@@ -266,10 +266,8 @@ impl Records<'_> {
         self.time = self.time.wrapping_add(varint::unzigzag(time));
         let end = self.at.checked_add(usize::try_from(payload_len).ok()?)?;
         let is_last = self.left == 1;
-        if end > self.raw.len() || (is_last && end < self.raw.len()) {
-            return None;
-        }
-        if is_last && self.last_id.is_some_and(|last| last != self.id) {
+        let ends_elsewhere = end < self.raw.len() || self.last_id.is_some_and(|last| last != self.id);
+        if end > self.raw.len() || (is_last && ends_elsewhere) {
             return None;
         }
         let payload = self.at..end;

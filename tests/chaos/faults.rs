@@ -1,6 +1,6 @@
 //! What goes wrong, by seed: a script for the fault store, and small random numbers.
 
-use seglift::store::fault::Operation;
+use seglift::store::fault::{Operation, mix};
 
 /// SplitMix64: small, and the same everywhere.
 pub struct Dice(u64);
@@ -11,10 +11,9 @@ impl Dice {
     }
 
     pub fn next(&mut self) -> u64 {
+        let x = mix(self.0);
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        x ^ (x >> 31)
+        x
     }
 
     /// 0 to `n` - 1.
