@@ -137,7 +137,10 @@
 #define SEGLIFT_END 35
 /** A defect in seglift; the message says where. */
 #define SEGLIFT_INTERNAL 99
-/** Answer from memory, or WOULD_BLOCK without any I/O. */
+/**
+ * Answer from memory, or WOULD_BLOCK: the call itself does no I/O. Of a reader that goes on, a hit still has the library
+ * fetch ahead, unless RANDOM or NO_CACHE is set as well.
+ */
 #define SEGLIFT_CALL_CACHED_ONLY 1
 /** Leave nothing in the cache: for what will not be read again. */
 #define SEGLIFT_CALL_NO_CACHE 2

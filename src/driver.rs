@@ -9,22 +9,16 @@
 //! hundreds. Threads, memory and caches belong to the engine.
 
 use crate::{
-    buf::LentBuf,
     clock::SystemClock,
     config::{self, CacheVerify, Config, Settings},
     engine::{Call, Defaults, Engine, Op, OpKind, Scope, Slot},
     error::{Code, Error, Result},
     maintain::{self, Report, Step},
-    metrics,
     reader::{ReadOptions, Reader, RecordBatch, SegmentBytes, SegmentRef, Shared, Stat, VerifyReport},
     store::{self, Key, LimitStore, ListPage, MeteredStore, ObjectStore, RetryStore},
     writer::{self, Finish, OnWritable, Receipt, Segment, Writer, WriterOptions},
 };
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// What an asynchronous operation gave.
 #[derive(Debug)]
@@ -181,69 +175,6 @@ impl Driver {
         }
         Ok((op.clone(), writer::offload(self.0.writer.clone(), op, segment)))
     }
-
-    /// Fills `dest` with the bytes of a segment from `offset` on; fewer only at its end. Returns how many. What is in
-    /// memory is copied on the calling thread, without entering the runtime.
-    pub fn read_range(&self, r: &SegmentRef, offset: u64, dest: &mut [u8], call: &Call) -> Result<usize> {
-        if let Some(done) = self.read_cached(r, offset, dest, call)? {
-            return Ok(done);
-        }
-        LentBuf::lend(dest, |lent| {
-            let (op, work) = self.start_read_range(r, offset, lent, call)?;
-            self.0.engine.block_on(&op, work)
-        })
-    }
-
-    /// The part of [`read_range`](Driver::read_range) that memory answers: `None` if it cannot, or `WOULD_BLOCK` if the
-    /// call is `cached_only`.
-    pub fn read_cached(
-        &self,
-        r: &SegmentRef,
-        offset: u64,
-        dest: &mut [u8],
-        call: &Call,
-    ) -> Result<Option<usize>> {
-        self.0.scope.check_open()?;
-        let started = Instant::now();
-        let cached = self.0.reader.try_read_cached(r, offset, dest, &call.flags)?;
-        match cached {
-            Some(_) => {
-                // It needs no registration, but it is an operation like any other to whoever counts.
-                let metrics = self.0.engine.metrics();
-                metrics.operation_accepted(OpKind::Read);
-                metrics.operation_ended(OpKind::Read, metrics::Outcome::OK, started.elapsed());
-            }
-            None if call.flags.cached_only => return Err(would_block(&r.key)),
-            None => {}
-        }
-        Ok(cached)
-    }
-
-    /// Fills lent memory with the bytes of a segment; ends as [`Outcome::Read`], after which the memory is not touched
-    /// any more.
-    pub fn read_range_submit(
-        &self,
-        r: &SegmentRef,
-        offset: u64,
-        dest: LentBuf,
-        call: &Call,
-        slot: Slot<Outcome>,
-    ) -> Result<u64> {
-        self.spawn(self.start_read_range(r, offset, dest, call), slot, Outcome::Read)
-    }
-
-    fn start_read_range(
-        &self,
-        r: &SegmentRef,
-        offset: u64,
-        dest: LentBuf,
-        call: &Call,
-    ) -> Result<(Op, impl Future<Output = Result<usize>> + Send + 'static)> {
-        let op = self.start(OpKind::Read, &r.key, call)?;
-        let lent = dest.clone();
-        op.on_finish(move || lent.revoke());
-        Ok((op.clone(), self.0.reader.clone().read_range(op, r.clone(), offset, dest)))
-    }
 }
 
 /// Declares an operation's two shapes from the one future.
@@ -276,14 +207,6 @@ macro_rules! operation {
             }
         }
     };
-}
-
-operation! {
-    /// Bytes of a segment in the library's memory, without a copy where one cached block holds them. They outlive the
-    /// driver.
-    read_range_bytes, read_range_bytes_submit(r: &SegmentRef, offset: u64, len: u64) -> SegmentBytes,
-    Read of &r.key, Outcome::Bytes;
-    |inner, op| inner.reader.clone().read_range_bytes(op, r.clone(), offset, len)
 }
 
 operation! {
@@ -339,6 +262,7 @@ operation! {
 
 mod cleanup;
 mod open;
+mod read;
 
 pub use cleanup::{Salvage, Scrub, Sweep};
 pub use open::Target;

@@ -40,7 +40,7 @@ fn source_of(config: &Config, key: &str) -> Source {
 #[test]
 fn every_default_is_what_the_documents_promise() {
     let s = with(&[]);
-    assert_eq!(s.engine_threads, std::thread::available_parallelism().unwrap().get().min(4));
+    assert_eq!(s.engine_threads, (std::thread::available_parallelism().unwrap().get() / 4).clamp(1, 4));
     assert_eq!((s.memory_budget, s.memory_lent_limit, s.cache_memory_size), (128 * MIB, 64 * MIB, 48 * MIB));
     assert_eq!((s.cache_memory_verify, s.log_level), (CacheVerify::Fill, Some(Level::Info)));
     assert_eq!((s.owner.as_str(), s.store_driver, s.store_previous.len()), ("default", StoreDriver::Auto, 0));

@@ -197,6 +197,49 @@ fn a_reader_that_goes_on_finds_the_next_bytes_in_memory() {
 }
 
 #[test]
+fn a_reader_that_goes_on_in_memory_is_fetched_ahead_of_before_that_ends() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let world = World::with(ReadOptions { ahead_max: 4 << 20, ..options() }, "");
+        let (put, flat) = bytes(&world, codec, 3 * MIB);
+        world.read_with(&flagged(|f| f.random = true), &put.with_token, 0, 20_000).unwrap();
+        world.store.take();
+        let flags = CallFlags { cached_only: true, ..CallFlags::default() };
+        let (jumps, reads_on) = (CallFlags { random: true, ..flags }, flags);
+        let mut dest = vec![0; 10_000];
+        for flags in [jumps, reads_on] {
+            assert_eq!(world.store.take(), [], "nobody went on so far");
+            for at in [0, 10_000] {
+                assert!(
+                    world.reader.try_read_cached(&put.with_token, at, &mut dest, &flags).unwrap().is_some()
+                );
+            }
+        }
+        until(|| {
+            world.reader.try_read_cached(&put.with_token, 400_000, &mut dest, &jumps).unwrap().is_some()
+        });
+        assert!(dest == flat[400_000..410_000]);
+    }
+}
+
+#[test]
+fn bytes_that_are_in_memory_are_lent_without_a_request() {
+    for codec in [Codec::None, Codec::Zstd] {
+        let world = World::new();
+        let (put, flat) = bytes(&world, codec, 60_000);
+        let flags = CallFlags { cached_only: true, ..CallFlags::default() };
+        let ask = |at, len| world.reader.try_read_bytes_cached(&put.with_token, at, len, &flags).unwrap();
+        assert!(ask(3000, 4000).is_none());
+        world.read(&put.with_token, 0, 60_000).unwrap();
+        world.store.take();
+        for range in [3000..3100, 1000..40_000, 59_000..60_000, 60_000..60_000] {
+            let bytes = ask(range.start as u64, range.len() as u64 + 7).unwrap();
+            assert!(bytes[..range.len()] == flat[range.clone()] && bytes.len() <= range.len() + 7);
+        }
+        assert_eq!(world.store.take(), []);
+    }
+}
+
+#[test]
 fn a_reader_that_jumps_is_not_fetched_ahead_of() {
     let world = World::with(ReadOptions { ahead_max: 4 << 20, ..options() }, "");
     let (put, _) = bytes(&world, Codec::None, 3 * MIB);

@@ -26,6 +26,7 @@ mod value;
 pub use choice::{CacheVerify, CodecName, S3Encryption, S3Probe, S3Style, StoreDriver};
 pub use document::document;
 pub use secret::Secret;
+pub(crate) use table::default_threads;
 pub use table::{Alias, PROPERTIES, Preset, Property, S3Settings, Scope, Settings};
 pub(crate) use value::parse_address;
 pub use value::{GIB, KIB, Kind, MIB, TIB, Value, parse_size};

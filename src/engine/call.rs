@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 /// Hints of one call; all off by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallFlags {
-    /// Answer from memory or return `WOULD_BLOCK`; never enters the runtime.
+    /// Answer from memory or return `WOULD_BLOCK`; waits for nothing.
     pub cached_only: bool,
     /// Leave nothing of this call in the caches.
     pub no_cache: bool,

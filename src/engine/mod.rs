@@ -34,7 +34,7 @@ pub use scope::Scope;
 
 use crate::buf::Pool;
 use crate::clock::SystemClock;
-use crate::config::{Config, Settings};
+use crate::config::{Config, Settings, default_threads};
 use crate::error::{Code, Error, Result};
 use crate::logging::{Level, Logger};
 use crate::metrics::{CacheKind, Metrics};
@@ -75,9 +75,8 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     /// The defaults of the settings.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         EngineOptions {
-            threads: cores.min(4),
+            threads: default_threads(),
             blocking_threads: 16,
             memory_budget: 128 << 20,
             lent_limit: 64 << 20,

@@ -12,7 +12,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Answer from memory, or WOULD_BLOCK without any I/O.
+/// Answer from memory, or WOULD_BLOCK: the call itself does no I/O. Of a reader that goes on, a hit still has the library
+/// fetch ahead, unless RANDOM or NO_CACHE is set as well.
 pub const SEGLIFT_CALL_CACHED_ONLY: u32 = 1;
 /// Leave nothing in the cache: for what will not be read again.
 pub const SEGLIFT_CALL_NO_CACHE: u32 = 2;

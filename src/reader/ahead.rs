@@ -74,7 +74,8 @@ impl Ahead {
     }
 
     /// Takes note of a read of `read` (not empty) and says what to fetch ahead of it: a range behind it, inside
-    /// the `segment_len` bytes of the segment. `max` is the largest window in bytes; 0 is off.
+    /// the `segment_len` bytes of the segment. `max` is the largest window in bytes; 0 is off. `request` is what one
+    /// request brings at most.
     pub fn note(
         &self,
         id: ObjectId,
@@ -82,6 +83,7 @@ impl Ahead {
         segment_len: u64,
         hint: Hint,
         max: u64,
+        request: u64,
     ) -> Option<Range<u64>> {
         if max == 0 || hint == Hint::Random {
             return None;
@@ -112,7 +114,7 @@ impl Ahead {
                 &mut cursors[0]
             }
         };
-        cursor.advise(segment_len, max)
+        cursor.advise(segment_len, max, request)
     }
 }
 
@@ -121,14 +123,18 @@ impl Cursor {
         (self.last.start..=self.last.end.saturating_add(NEAR)).contains(&read.start)
     }
 
-    fn advise(&mut self, segment_len: u64, max: u64) -> Option<Range<u64>> {
+    fn advise(&mut self, segment_len: u64, max: u64, request: u64) -> Option<Range<u64>> {
         let window = self.window.min(max);
         let from = self.advised.max(self.last.end);
-        let to = self.last.end.saturating_add(window).min(segment_len);
+        let mut to = self.last.end.saturating_add(window).min(segment_len);
         // Half a window is still in front of the reader: one larger fetch later is cheaper than two now.
         let enough = from - self.last.end >= window.div_ceil(2);
         if window == 0 || enough || from >= to {
             return None;
+        }
+        // Whole requests: a small one behind a large one costs as much as that.
+        if to < segment_len && to - from > request {
+            to -= (to - from) % request;
         }
         self.advised = to;
         self.window = window.saturating_mul(2).min(max);
@@ -148,7 +154,7 @@ mod tests {
     }
 
     fn note(ahead: &Ahead, read: Range<u64>) -> Option<Range<u64>> {
-        ahead.note(id(1), read, 100 * MIB, Hint::None, 8 * MIB)
+        ahead.note(id(1), read, 100 * MIB, Hint::None, 8 * MIB, u64::MAX)
     }
 
     #[test]
@@ -166,6 +172,21 @@ mod tests {
         }
         assert_eq!(&windows[..5], &[512 * KIB, MIB, 2 * MIB, 4 * MIB, 8 * MIB]);
         assert!(windows[5..].iter().all(|w| *w == 8 * MIB));
+    }
+
+    #[test]
+    fn what_is_fetched_ahead_is_whole_requests_but_for_the_end() {
+        let (ahead, request) = (Ahead::new(), 4 * MIB);
+        let mut fetched = Vec::new();
+        for at in (0..100 * MIB).step_by(MIB as usize) {
+            fetched.extend(ahead.note(id(1), at..at + MIB, 100 * MIB, Hint::None, 8 * MIB, request));
+        }
+        assert_eq!(fetched.pop().unwrap().end, 100 * MIB);
+        // At first the window is smaller than a request.
+        let grown: Vec<_> = fetched.iter().skip_while(|range| range.end - range.start < request).collect();
+        assert!(grown.len() > 20, "{fetched:?}");
+        assert!(grown.iter().all(|range| range.end - range.start == request), "{fetched:?}");
+        assert!(grown.windows(2).all(|two| two[0].end == two[1].start), "no gap: {fetched:?}");
     }
 
     #[test]
@@ -208,27 +229,30 @@ mod tests {
     #[test]
     fn a_hint_turns_it_on_at_once_or_off() {
         let ahead = Ahead::new();
-        let fetched = ahead.note(id(1), 0..MIB, 100 * MIB, Hint::Sequential, 8 * MIB);
+        let fetched = ahead.note(id(1), 0..MIB, 100 * MIB, Hint::Sequential, 8 * MIB, u64::MAX);
         assert_eq!(fetched, Some(MIB..MIB + FIRST_WINDOW));
-        assert_eq!(ahead.note(id(2), 0..MIB, 100 * MIB, Hint::Random, 8 * MIB), None);
-        assert_eq!(ahead.note(id(2), MIB..2 * MIB, 100 * MIB, Hint::Random, 8 * MIB), None);
-        assert_eq!(ahead.note(id(3), 0..MIB, 100 * MIB, Hint::Sequential, 0), None, "switched off");
+        assert_eq!(ahead.note(id(2), 0..MIB, 100 * MIB, Hint::Random, 8 * MIB, u64::MAX), None);
+        assert_eq!(ahead.note(id(2), MIB..2 * MIB, 100 * MIB, Hint::Random, 8 * MIB, u64::MAX), None);
+        assert_eq!(ahead.note(id(3), 0..MIB, 100 * MIB, Hint::Sequential, 0, u64::MAX), None, "switched off");
     }
 
     #[test]
     fn the_window_ends_with_the_segment() {
         let ahead = Ahead::new();
         let len = MIB + 100;
-        assert_eq!(ahead.note(id(1), 0..MIB, len, Hint::Sequential, 8 * MIB), Some(MIB..len));
-        assert_eq!(ahead.note(id(1), MIB..len, len, Hint::Sequential, 8 * MIB), None);
-        assert_eq!(ahead.note(id(2), u64::MAX - 10..u64::MAX, u64::MAX, Hint::Sequential, u64::MAX), None);
+        assert_eq!(ahead.note(id(1), 0..MIB, len, Hint::Sequential, 8 * MIB, u64::MAX), Some(MIB..len));
+        assert_eq!(ahead.note(id(1), MIB..len, len, Hint::Sequential, 8 * MIB, u64::MAX), None);
+        assert_eq!(
+            ahead.note(id(2), u64::MAX - 10..u64::MAX, u64::MAX, Hint::Sequential, u64::MAX, u64::MAX),
+            None
+        );
     }
 
     #[test]
     fn however_many_objects_are_read_a_thousand_are_remembered() {
         let ahead = Ahead::new();
         for n in 0..100_000 {
-            ahead.note(id(n), 0..MIB, 100 * MIB, Hint::None, 8 * MIB);
+            ahead.note(id(n), 0..MIB, 100 * MIB, Hint::None, 8 * MIB, u64::MAX);
         }
         assert!(ahead.shards.iter().all(|shard| shard.lock().len() <= OBJECTS_PER_SHARD));
     }

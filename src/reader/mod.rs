@@ -55,6 +55,7 @@ use self::{
 };
 use crate::{
     buf::LentBuf,
+    codec::Codec,
     config::Settings,
     engine::{CallFlags, Engine, Op},
     error::{Code, Error, Result},
@@ -233,7 +234,9 @@ impl Reader {
             (false, false) => Hint::None,
         };
         let max = self.options.ahead_max.min(self.shared.ahead_limit());
-        let next = self.shared.ahead.note(tail.id(), raw.clone(), tail.segment_len(), hint, max);
+        // Without a codec a request brings as many bytes of the segment as it has itself.
+        let request = if tail.codec() == Codec::None { self.options.fetch_size as u64 } else { u64::MAX };
+        let next = self.shared.ahead.note(tail.id(), raw.clone(), tail.segment_len(), hint, max, request);
         if let Some(next) = next
             && let Ok(segment) = segment()
         {

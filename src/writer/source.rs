@@ -10,6 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use rustix::fs::OFlags;
+#[cfg(target_os = "linux")]
+use rustix::io::ReadWriteFlags;
 use std::{
     fs::File,
     io,
@@ -100,6 +102,29 @@ impl OpenSource {
             Kind::Lent(lent) => lent.copy_out(at as usize, buf),
         }
     }
+
+    /// The same without waiting for a disk: false, and nothing in `buf` counts, unless all of it was in memory.
+    pub fn read_resident(&self, at: u64, buf: &mut [u8]) -> bool {
+        match &self.kind {
+            Kind::File { file, offset, .. } => resident(file, offset + at, buf),
+            // The host may have mapped a file.
+            Kind::Lent(_) => false,
+            Kind::Bytes(_) => self.read_at(at, buf).is_ok(),
+        }
+    }
+}
+
+/// Reads what the page cache has, where the system can tell (preadv2(2), `RWF_NOWAIT`: Linux, most file systems).
+#[cfg(target_os = "linux")]
+fn resident(file: &File, at: u64, buf: &mut [u8]) -> bool {
+    let len = buf.len();
+    let read = rustix::io::preadv2(file, &mut [io::IoSliceMut::new(buf)], at, ReadWriteFlags::NOWAIT);
+    read.is_ok_and(|n| n == len)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident(_: &File, _: u64, _: &mut [u8]) -> bool {
+    false
 }
 
 /// Opens a file to read. `NONBLOCK` means nothing for a file, and opening a FIFO would wait for a writer without it:

@@ -228,11 +228,7 @@ impl PartBody {
     async fn next(self: Arc<Self>, mut state: Progress) -> Result<Option<(Bytes, (Arc<Self>, Progress))>> {
         let data_end = self.range.end.min(self.segment.source.len());
         if state.at < data_end {
-            let this = self.clone();
-            // The disk may be cold: never block a thread of the runtime.
-            let read = tokio::task::spawn_blocking(move || this.read_piece(state, data_end)).await;
-            let (piece, state) = read
-                .map_err(|e| Error::new(Code::Internal, format!("reading the source ended early: {e}")))??;
+            let (piece, state) = self.read_piece(state, data_end).await?;
             self.segment.op.progress(piece.len() as u64);
             if state.at == data_end {
                 self.segment.read(self.number, state.digest.clone())?;
@@ -252,13 +248,27 @@ impl PartBody {
         Ok(None)
     }
 
-    fn read_piece(&self, mut state: Progress, data_end: u64) -> Result<(Bytes, Progress)> {
-        let segment = &self.segment;
-        let mut piece = segment.pool.get()?;
-        let len = (data_end - state.at).min(PIECE as u64) as usize;
-        segment.source.read_at(state.at, &mut piece.capacity_mut()[..len])?;
+    /// The next piece of the data. A disk may be cold, and a thread of the runtime never waits for one: what is not in
+    /// memory is read aside.
+    async fn read_piece(self: &Arc<Self>, state: Progress, data_end: u64) -> Result<(Bytes, Progress)> {
+        let (at, len) = (state.at, (data_end - state.at).min(PIECE as u64) as usize);
+        let mut piece = self.segment.pool.get()?;
         piece.set_len(len)?;
-        let mut rest = &piece[..];
+        if !self.segment.source.read_resident(at, &mut piece) {
+            let source = self.segment.source.clone();
+            let read = tokio::task::spawn_blocking(move || source.read_at(at, &mut piece).map(|()| piece));
+            piece = read
+                .await
+                .map_err(|e| Error::new(Code::Internal, format!("reading the source ended early: {e}")))??;
+        }
+        let state = self.digest(state, &piece, data_end);
+        Ok((piece.freeze(), state))
+    }
+
+    /// Where the stream stands behind `piece`.
+    fn digest(&self, mut state: Progress, piece: &[u8], data_end: u64) -> Progress {
+        let segment = &self.segment;
+        let mut rest = piece;
         state.crc64.update(rest);
         while !rest.is_empty() {
             let end = fragment_end(state.at, data_end, segment.block_size);
@@ -277,7 +287,7 @@ impl PartBody {
         if state.at == data_end {
             state.digest.crc64 = state.crc64.finalize();
         }
-        Ok((piece.freeze(), state))
+        state
     }
 }
 

@@ -215,15 +215,19 @@ fn a_read_that_allows_no_io_answers_from_memory_or_would_block() {
         let place = Place::memory();
         let (bytes, by_key, by_receipt) = put(&place, codec, 100_000);
         let driver = open(&place, "");
-        let cached = flagged(|f| f.cached_only = true);
+        // A hit of one who reads on would bring the neighbour.
+        let cached = flagged(|f| (f.cached_only, f.random) = (true, true));
         let ask = |r, at, dest: &mut [u8]| driver.read_range(r, at, dest, &cached);
         let mut dest = [0; 100];
         assert_eq!(code(ask(&by_receipt, 10, &mut dest)), Code::WouldBlock);
         read(&driver, &by_receipt, 0, 10).unwrap();
         assert_eq!(ask(&by_receipt, 10, &mut dest).unwrap(), 100);
         assert_same(&dest, &bytes[10..110]);
+        assert_same(&driver.read_range_bytes(&by_receipt, 10, 100, &cached).unwrap(), &bytes[10..110]);
         // One block is there and its neighbour is not.
         assert_eq!(code(ask(&by_receipt, BLOCK as u64 - 50, &mut dest)), Code::WouldBlock);
+        let over = driver.read_range_bytes(&by_receipt, BLOCK as u64 - 50, 100, &cached);
+        assert_eq!(code(over.map(drop)), Code::WouldBlock);
         // What stands under a key is not known to memory.
         assert_eq!(code(ask(&by_key, 10, &mut dest)), Code::WouldBlock);
         // It enters no thread of the engine: none of its operations was ever started.

@@ -22,6 +22,13 @@ const MOST_PARTS: u64 = 10_000;
 const LONGEST_DEADLINE: Duration = Duration::from_secs(7 * 86_400);
 const DEADLINE: Kind = Kind::Duration { min: Duration::from_millis(1), max: LONGEST_DEADLINE };
 
+/// A quarter of the cores, 1 to 4: a broker wants the others for itself. One thread moves more than 10 Gbit/s of plain
+/// HTTP; each further one costs CPU time even with nothing to do, because they wake each other.
+pub(crate) fn default_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    (cores / 4).clamp(1, 4)
+}
+
 super::properties! {
     /// Every setting as a plain, checked value; [`Config::settings`](crate::config::Config::settings) makes it.
     ///
@@ -31,17 +38,13 @@ super::properties! {
         s3: S3Settings,
     }
 
-    /// Threads that move bytes and compress.
+    /// Threads that move bytes and decompress; disks and compression have threads of their own.
     engine_threads: usize {
         key: "engine.threads",
         kind: Kind::Integer { min: 1, max: 64 },
         preset: Preset::Computed {
-            says: "the number of cores, at most 4",
-            // Four threads saturate a 25 Gbit/s link; a broker wants the other cores for itself.
-            value: |_| {
-                let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-                Value::Integer(cores.min(4) as i64)
-            },
+            says: "a quarter of the cores, 1 to 4",
+            value: |_| Value::Integer(default_threads() as i64),
         },
         scope: Engine,
         since: "0.1.0",

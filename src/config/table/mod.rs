@@ -11,6 +11,7 @@ mod core;
 mod s3;
 
 pub use self::core::Settings;
+pub(crate) use self::core::default_threads;
 pub use s3::S3Settings;
 
 use super::{

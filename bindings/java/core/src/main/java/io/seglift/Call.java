@@ -9,7 +9,7 @@ import java.time.Duration;
  */
 public final class Call {
     /** The settings {@code deadline.*} and {@code stall} hold, normal priority, no hint. */
-    public static final Call DEFAULT = new Call(0, 0, 0, 0, false);
+    public static final Call DEFAULT = new Call(0, 0, 0, 0);
 
     static final int CACHED_ONLY = 1;
     private static final int NO_CACHE = 2;
@@ -20,56 +20,45 @@ public final class Call {
     private final long stallMillis;
     final int flags;
     private final int priority;
-    /** Whether reads that memory can answer go to the library's detector of sequential reading all the same. */
-    final boolean noticesHits;
     /** What pack.c reads. */
     final long[] packed;
 
-    private Call(long deadlineMillis, long stallMillis, int flags, int priority, boolean noticesHits) {
+    private Call(long deadlineMillis, long stallMillis, int flags, int priority) {
         this.deadlineMillis = deadlineMillis;
         this.stallMillis = stallMillis;
         this.flags = flags;
         this.priority = priority;
-        this.noticesHits = noticesHits;
         packed = new long[] {deadlineMillis, stallMillis, flags, priority};
     }
 
     /** With this limit on the total time, queueing and retries included; longer than zero. */
     public Call withDeadline(Duration deadline) {
-        return new Call(limit(deadline, "deadline"), stallMillis, flags, priority, noticesHits);
+        return new Call(limit(deadline, "deadline"), stallMillis, flags, priority);
     }
 
     /** Offloads and writers: with this limit on the time without a byte moved; longer than zero. */
     public Call withStall(Duration stall) {
-        return new Call(deadlineMillis, limit(stall, "stall limit"), flags, priority, noticesHits);
+        return new Call(deadlineMillis, limit(stall, "stall limit"), flags, priority);
     }
 
     /** With this rank among those that wait for memory or a place: higher first, 0 is normal. */
     public Call withPriority(int priority) {
-        return new Call(deadlineMillis, stallMillis, flags, priority, noticesHits);
+        return new Call(deadlineMillis, stallMillis, flags, priority);
     }
 
     /** What follows will be read soon: read ahead. */
     public Call sequential() {
-        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM | SEQUENTIAL, priority, true);
-    }
-
-    /**
-     * What follows may be read soon: read ahead once two reads adjoin. By default, too, but there a read that memory
-     * answers goes unnoticed, which saves a change of thread and costs who reads on a pause where memory ends.
-     */
-    public Call maybeSequential() {
-        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM & ~SEQUENTIAL, priority, true);
+        return new Call(deadlineMillis, stallMillis, flags & ~RANDOM | SEQUENTIAL, priority);
     }
 
     /** What follows will not be read: fetch no more than is asked for. */
     public Call random() {
-        return new Call(deadlineMillis, stallMillis, flags & ~SEQUENTIAL | RANDOM, priority, false);
+        return new Call(deadlineMillis, stallMillis, flags & ~SEQUENTIAL | RANDOM, priority);
     }
 
     /** Leave nothing in the cache: for what will not be read again. */
     public Call noCache() {
-        return new Call(deadlineMillis, stallMillis, flags | NO_CACHE, priority, noticesHits);
+        return new Call(deadlineMillis, stallMillis, flags | NO_CACHE, priority);
     }
 
     private static long limit(Duration time, String what) {

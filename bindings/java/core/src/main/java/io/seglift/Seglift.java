@@ -128,8 +128,7 @@ public final class Seglift implements AutoCloseable {
      */
     public int read(SegmentRef ref, long offset, ByteBuffer into, Call call) throws SegliftException {
         mayWait();
-        // A hit in memory starts no read-ahead in the library, so a reader that goes on does not stop there.
-        int n = call.noticesHits ? -1 : readCached(ref, offset, into, call.flags | Call.CACHED_ONLY);
+        int n = readCached(ref, offset, into, call.flags | Call.CACHED_ONLY);
         if (n < 0) {
             n = startRead(ref, offset, into, call).await();
             into.position(into.position() + n);
@@ -190,7 +189,7 @@ public final class Seglift implements AutoCloseable {
     public Bytes readBytes(SegmentRef ref, long offset, long length, Call call) throws SegliftException {
         mayWait();
         fitsBuffer(length);
-        Bytes cached = call.noticesHits ? null : readBytesCached(ref, offset, length, call);
+        Bytes cached = readBytesCached(ref, offset, length, call);
         return cached != null ? cached : startReadBytes(ref, offset, length, call).await();
     }
 

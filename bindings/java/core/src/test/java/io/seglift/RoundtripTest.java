@@ -59,7 +59,6 @@ class RoundtripTest {
             for (Call call : List.of(
                     Call.DEFAULT,
                     Call.DEFAULT.sequential(),
-                    Call.DEFAULT.maybeSequential(),
                     Call.DEFAULT.random().noCache())) {
                 ByteBuffer into = ByteBuffer.allocateDirect(5000).position(100).limit(1100);
                 assertEquals(1000, seglift.read(ref, 777_777, into, call));

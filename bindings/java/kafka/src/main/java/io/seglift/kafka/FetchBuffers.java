@@ -20,6 +20,7 @@ final class FetchBuffers {
     private final int capacity;
     private final ConcurrentLinkedDeque<ByteBuffer> idle = new ConcurrentLinkedDeque<>();
     private final Semaphore room;
+    private final Semaphore spare;
 
     /**
      * @param capacity bytes of each buffer
@@ -28,6 +29,7 @@ final class FetchBuffers {
     FetchBuffers(int capacity, int kept) {
         this.capacity = capacity;
         this.room = new Semaphore(kept);
+        this.spare = new Semaphore(kept);
     }
 
     /** Bytes of each buffer. */
@@ -42,13 +44,21 @@ final class FetchBuffers {
 
     /** Lends a buffer until the lease ends, or until {@code user} was collected without ending it. */
     Lease lend(Object user) {
+        return new Lease(user, take(), () -> {});
+    }
+
+    /** As {@link #lend} to those who can do without: null while as many of them have one as are kept. */
+    Lease lendSpare(Object user) {
+        return spare.tryAcquire() ? new Lease(user, take(), spare::release) : null;
+    }
+
+    private ByteBuffer take() {
         ByteBuffer buffer = idle.pollFirst();
         if (buffer == null) {
-            buffer = ByteBuffer.allocateDirect(capacity);
-        } else {
-            room.release();
+            return ByteBuffer.allocateDirect(capacity);
         }
-        return new Lease(user, buffer);
+        room.release();
+        return buffer;
     }
 
     private void giveBack(ByteBuffer buffer) {
@@ -62,9 +72,12 @@ final class FetchBuffers {
         private final ByteBuffer buffer;
         private final Cleaner.Cleanable end;
 
-        private Lease(Object user, ByteBuffer buffer) {
+        private Lease(Object user, ByteBuffer buffer, Runnable atEnd) {
             this.buffer = buffer;
-            this.end = CLEANER.register(user, () -> giveBack(buffer));
+            this.end = CLEANER.register(user, () -> {
+                giveBack(buffer);
+                atEnd.run();
+            });
         }
 
         ByteBuffer buffer() {

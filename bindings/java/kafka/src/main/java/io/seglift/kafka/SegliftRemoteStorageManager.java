@@ -42,8 +42,12 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
      * once.
      */
     private static final int FETCH_BUFFERS_KEPT = 64;
+    /** What the library asks for in one request, by default (read.fetch.size). */
+    private static final int LARGE_BUFFER_SIZE = 4 << 20;
+    private static final int LARGE_BUFFERS_KEPT = 4;
 
     private final FetchBuffers buffers = new FetchBuffers(FETCH_BUFFER_SIZE, FETCH_BUFFERS_KEPT);
+    private final FetchBuffers large = new FetchBuffers(LARGE_BUFFER_SIZE, LARGE_BUFFERS_KEPT);
     private volatile Failures failures = new Failures(new FailureLog("that is not configured", System::nanoTime));
     private volatile Tier tier;
     /** Guarded by this; a closed tier stays, since its store says best why it answers no more. */
@@ -124,7 +128,8 @@ public final class SegliftRemoteStorageManager implements RemoteStorageManager {
                         + " in the " + size + " bytes of segment " + SegmentKeys.of(metadata.remoteLogSegmentId()));
             }
             StoredSegment segment = StoredSegment.of(tier.store(), metadata, failures);
-            return new SegmentInputStream(segment, buffers, startPosition, Math.min(size, endPosition + 1L)).open();
+            return new SegmentInputStream(segment, buffers, large, startPosition, Math.min(size, endPosition + 1L))
+                    .open();
         });
     }
 

@@ -17,27 +17,37 @@ import java.util.concurrent.locks.ReentrantLock;
  * all that it wants, which is a buffer full by default, so a small first fetch would only be a request more in its
  * way. What lies ahead the library fetches by itself, once it sees that one stream begins where another ended.
  *
+ * <p>A stream that is read on and on goes over to a larger buffer, if one is spare: fewer requests, and past the
+ * library's cache, since whoever reads so much by himself will hardly share it.
+ *
  * <p>Invariant: the buffer goes back when the stream is closed and no fetch into it runs. So a close during a read
  * does not wait: the read gives the buffer back when it ends.
  */
 final class SegmentInputStream extends InputStream {
+    /** Buffers full from which on a stream counts as one that is read on and on. */
+    private static final int LONG = 2;
+
     /** Where the bytes of one segment come from. */
     interface Source {
         /**
          * Reads from {@code offset} of the segment until the buffer is full or the segment ends.
          *
+         * @param large whether this is much at one time, behind which as much will be asked for in the same way
          * @return how many bytes it read; 0 only at the end
          */
-        int read(long offset, ByteBuffer into) throws IOException;
+        int read(long offset, ByteBuffer into, boolean large) throws IOException;
 
         /** What a reader of the stream is told of a failure of {@link #read}. */
         IOException failure(Throwable failure);
     }
 
     private final Source source;
-    private final FetchBuffers.Lease lease;
+    private final FetchBuffers large;
+    private FetchBuffers.Lease lease;
     /** What was fetched and not yet read lies between its position and its limit. */
-    private final ByteBuffer fetched;
+    private ByteBuffer fetched;
+    private int fetches;
+    private boolean isLarge;
     private final ReentrantLock reading = new ReentrantLock();
     private volatile boolean closed;
     /** Where the next fetch begins in the segment. */
@@ -46,15 +56,22 @@ final class SegmentInputStream extends InputStream {
     private final long end;
 
     /**
+     * @param buffers where its buffer is from
+     * @param large where it takes a larger one from, once it has become long
      * @param start first byte of the segment to be read
      * @param end the byte behind the last one, which the segment has if it is whole
      */
-    SegmentInputStream(Source source, FetchBuffers buffers, long start, long end) {
+    SegmentInputStream(Source source, FetchBuffers buffers, FetchBuffers large, long start, long end) {
         this.source = source;
+        this.large = large;
         this.offset = start;
         this.end = end;
-        this.lease = buffers.lend(this);
-        this.fetched = lease.buffer().clear().limit(0);
+        use(buffers.lend(this));
+    }
+
+    private void use(FetchBuffers.Lease lent) {
+        lease = lent;
+        fetched = lent.buffer().clear().limit(0);
     }
 
     /**
@@ -149,6 +166,9 @@ final class SegmentInputStream extends InputStream {
     }
 
     private void fetch() throws IOException {
+        if (fetches++ >= LONG && !isLarge && end - offset > fetched.capacity()) {
+            enlarge();
+        }
         int wanted = (int) Math.min(fetched.capacity(), end - offset);
         fetched.clear().limit(wanted);
         int count = 0;
@@ -162,8 +182,17 @@ final class SegmentInputStream extends InputStream {
         offset += count;
     }
 
+    private void enlarge() {
+        FetchBuffers.Lease spare = large.lendSpare(this);
+        if (spare != null) {
+            lease.end();
+            use(spare);
+            isLarge = true;
+        }
+    }
+
     private int fill(int wanted) throws IOException {
-        int count = source.read(offset, fetched);
+        int count = source.read(offset, fetched, isLarge);
         if (count == 0 && wanted > 0) {
             throw new EOFException("the object has " + offset + " bytes of a segment of at least " + end
                     + ": it is damaged, or another one");

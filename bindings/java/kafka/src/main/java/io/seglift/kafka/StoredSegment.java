@@ -14,7 +14,9 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata.Custo
 /** A segment in the store, as Kafka reads it. */
 record StoredSegment(Seglift store, SegmentRef ref, Failures failures) implements SegmentInputStream.Source {
     /** Whoever opens a segment where another stream of it ended reads on; others do not. The library sees it. */
-    private static final Call READ = Call.DEFAULT.maybeSequential();
+    private static final Call READ = Call.DEFAULT;
+    /** Large enough that nothing needs to be there before it is asked for. */
+    private static final Call READ_LARGE = Call.DEFAULT.random();
 
     /** The segment that Kafka means, with the token that its copy returned, if Kafka has it. */
     static StoredSegment of(Seglift store, RemoteLogSegmentMetadata metadata, Failures failures) {
@@ -39,8 +41,8 @@ record StoredSegment(Seglift store, SegmentRef ref, Failures failures) implement
     }
 
     @Override
-    public int read(long offset, ByteBuffer into) throws IOException {
-        return store.read(ref, offset, into, READ);
+    public int read(long offset, ByteBuffer into, boolean large) throws IOException {
+        return store.read(ref, offset, into, large ? READ_LARGE : READ);
     }
 
     @Override

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
@@ -23,6 +24,7 @@ class SegmentInputStreamTest {
 
     private final byte[] segment = new byte[3_000_000];
     private final FetchBuffers buffers = new FetchBuffers(CAPACITY, 2);
+    private final FetchBuffers large = new FetchBuffers(2 * CAPACITY, 1);
     private final FakeSource source = new FakeSource(segment);
 
     SegmentInputStreamTest() {
@@ -39,7 +41,7 @@ class SegmentInputStreamTest {
         }
 
         @Override
-        public int read(long offset, ByteBuffer into) throws IOException {
+        public int read(long offset, ByteBuffer into, boolean large) throws IOException {
             asked.add(into.remaining());
             int count = (int) Math.min(into.remaining(), bytes.length - offset);
             into.put(bytes, (int) offset, count);
@@ -53,7 +55,7 @@ class SegmentInputStreamTest {
     }
 
     private SegmentInputStream open(long start, long end) throws IOException {
-        return new SegmentInputStream(source, buffers, start, end).open();
+        return new SegmentInputStream(source, buffers, large, start, end).open();
     }
 
     @Test
@@ -88,6 +90,25 @@ class SegmentInputStreamTest {
             in.readAllBytes();
         }
         assertEquals(List.of(CAPACITY, CAPACITY, segment.length - 2 * CAPACITY), source.asked);
+    }
+
+    @Test
+    void aLongStreamGoesOverToALargerBufferIfOneIsSpare() throws IOException {
+        FakeSource longer = new FakeSource(new byte[7 * CAPACITY]);
+        new Random(2).nextBytes(longer.bytes);
+        try (SegmentInputStream first = new SegmentInputStream(longer, buffers, large, 0, longer.bytes.length).open();
+                SegmentInputStream second = new SegmentInputStream(longer, buffers, large, 0, longer.bytes.length)
+                        .open()) {
+            longer.asked.clear();
+            assertArrayEquals(longer.bytes, first.readAllBytes());
+            assertEquals(List.of(CAPACITY, 2 * CAPACITY, 2 * CAPACITY, CAPACITY), longer.asked);
+            assertEquals(1, buffers.idle());
+            longer.asked.clear();
+            assertArrayEquals(longer.bytes, second.readAllBytes());
+            assertEquals(Collections.nCopies(6, CAPACITY), longer.asked);
+        }
+        assertEquals(2, buffers.idle());
+        assertEquals(1, large.idle());
     }
 
     @Test
@@ -199,13 +220,13 @@ class SegmentInputStreamTest {
         IOException broken = new IOException("broken");
         SegmentInputStream.Source failing = new FakeSource(segment) {
             @Override
-            public int read(long offset, ByteBuffer into) throws IOException {
+            public int read(long offset, ByteBuffer into, boolean large) throws IOException {
                 throw broken;
             }
         };
         assertSame(
                 broken,
-                assertThrows(IOException.class, () -> new SegmentInputStream(failing, buffers, 0, 100).open()));
+                assertThrows(IOException.class, () -> new SegmentInputStream(failing, buffers, large, 0, 100).open()));
         assertEquals(1, buffers.idle());
     }
 
@@ -213,14 +234,14 @@ class SegmentInputStreamTest {
     void anErrorWhileReadingIsAnIoException() throws IOException {
         SegmentInputStream.Source failing = new FakeSource(segment) {
             @Override
-            public int read(long offset, ByteBuffer into) throws IOException {
+            public int read(long offset, ByteBuffer into, boolean large) throws IOException {
                 if (offset > 0) {
                     throw new OutOfMemoryError("no memory");
                 }
-                return super.read(offset, into);
+                return super.read(offset, into, large);
             }
         };
-        try (SegmentInputStream in = new SegmentInputStream(failing, buffers, 0, segment.length).open()) {
+        try (SegmentInputStream in = new SegmentInputStream(failing, buffers, large, 0, segment.length).open()) {
             in.readNBytes(CAPACITY);
             IOException told = assertThrows(IOException.class, in::read);
             assertEquals("told: no memory", told.getMessage());
@@ -234,7 +255,7 @@ class SegmentInputStreamTest {
         CountDownLatch go = new CountDownLatch(1);
         SegmentInputStream.Source slow = new FakeSource(segment) {
             @Override
-            public int read(long offset, ByteBuffer into) throws IOException {
+            public int read(long offset, ByteBuffer into, boolean large) throws IOException {
                 if (offset > 0) {
                     reading.countDown();
                     try {
@@ -243,10 +264,10 @@ class SegmentInputStreamTest {
                         throw new IOException(e);
                     }
                 }
-                return super.read(offset, into);
+                return super.read(offset, into, large);
             }
         };
-        SegmentInputStream in = new SegmentInputStream(slow, buffers, 0, segment.length).open();
+        SegmentInputStream in = new SegmentInputStream(slow, buffers, large, 0, segment.length).open();
         AtomicReference<Throwable> failed = new AtomicReference<>();
         Thread reader = new Thread(() -> {
             try {
