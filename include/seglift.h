@@ -1504,7 +1504,8 @@ seglift_code seglift_read_range(struct seglift_driver *driver,
 /**
  * Reads as seglift_read_range, into memory of the library: without a copy where one cached block holds the range.
  * Ownership: *bytes is yours, until seglift_bytes_free; fewer than len bytes only at the end of the segment.
- * Errors: as seglift_read_range; BUSY when memory.lent.limit is reached. Threads: any; blocks. Since 1.0.
+ * Errors: as seglift_read_range; BUSY when memory.lent.limit is reached. Threads: any; blocks; what is in memory is
+ * answered without a change of thread. Since 1.0.
  */
 seglift_code seglift_read_range_bytes(struct seglift_driver *driver,
                                       const struct seglift_ref *segment,

@@ -47,17 +47,21 @@ fn peak(args: &[&str]) -> u64 {
     }
 }
 
+/// Bytes that do not compress.
+fn noise(len: u64) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
 /// A sparse file with an island of noise in every 16 MiB.
 fn source(path: &Path, len: u64) {
     let file = File::create(path).unwrap();
     file.set_len(len).unwrap();
-    let mut state = 1u64;
-    let noise: Vec<u8> = (0..MIB)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 33) as u8
-        })
-        .collect();
+    let noise = noise(MIB);
     for at in (0..len.saturating_sub(MIB)).step_by(16 << 20) {
         file.write_all_at(&noise, at).unwrap();
     }
@@ -141,6 +145,28 @@ fn two_hundred_writers_in_a_small_budget_are_busy_and_never_stuck() {
         );
     }
     writer(&driver, 1000).expect("what was committed gave its memory back");
+}
+
+#[test]
+fn offloads_that_compress_leave_a_thread_to_those_that_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = EngineOptions { blocking_threads: 2, memory_budget: 256 << 20, ..EngineOptions::default() };
+    let engine = Engine::new(options).unwrap();
+    let uri = format!("file://{}", dir.path().display());
+    let driver = Driver::open(&engine, &uri, &Config::new()).unwrap();
+    // What does not compress fills all places between the compressor and the disk.
+    let path = dir.path().join("segment");
+    fs::write(&path, noise(12 * MIB)).unwrap();
+    let call = Call { deadline: Some(Duration::from_secs(20)), ..Call::default() };
+    std::thread::scope(|scope| {
+        for n in 0..6 {
+            let (driver, path, call) = (driver.clone(), path.clone(), call.clone());
+            scope.spawn(move || {
+                let source = Source::Path { path, offset: 0, len: None };
+                driver.offload(Segment::new(format!("z/{n}"), source), &call).expect("an offload");
+            });
+        }
+    });
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Flights<K, V> {
         self.0.0.lock().get(key).cloned().map(|(landed, patience)| Join(landed, patience))
     }
 
+    /// Whether a key is being fetched.
+    pub fn has(&self, key: &K) -> bool {
+        self.0.0.lock().contains_key(key)
+    }
+
     /// How many keys are being fetched.
     pub fn len(&self) -> usize {
         self.0.0.lock().len()

@@ -190,6 +190,12 @@ impl<V: Clone + Send + Sync + 'static> MemoryCache<V> {
         found
     }
 
+    /// The value, if it is there; counts as no use of it.
+    pub fn peek(&self, key: &CacheKey) -> Option<V> {
+        let shard = self.0.shard(key).lock();
+        shard.protected.peek(key).or_else(|| shard.probation.peek(key)).map(|held| held.value.clone())
+    }
+
     /// Whether a value is there; counts as no use of it.
     pub fn contains(&self, key: &CacheKey) -> bool {
         let shard = self.0.shard(key).lock();

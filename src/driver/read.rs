@@ -12,7 +12,7 @@ use std::{future::Future, sync::Arc, time::Instant};
 
 impl Driver {
     /// Fills `dest` with the bytes of a segment from `offset` on; fewer only at its end. Returns how many. What is in
-    /// memory is copied on the calling thread, without entering the runtime.
+    /// memory is copied on the calling thread.
     pub fn read_range(&self, r: &SegmentRef, offset: u64, dest: &mut [u8], call: &Call) -> Result<usize> {
         if let Some(done) = self.read_cached(r, offset, dest, call)? {
             return Ok(done);
@@ -32,7 +32,7 @@ impl Driver {
         dest: &mut [u8],
         call: &Call,
     ) -> Result<Option<usize>> {
-        self.from_memory(r, call, |reader| reader.try_read_cached(r, offset, dest, &call.flags))
+        self.answer_from_memory(r, call, |reader| reader.try_read_cached(r, offset, dest, &call.flags))
     }
 
     /// Bytes of a segment in the library's memory, without a copy where one cached block holds them. They outlive the
@@ -45,7 +45,7 @@ impl Driver {
         call: &Call,
     ) -> Result<SegmentBytes> {
         let cached = |reader: &Arc<Reader>| reader.try_read_bytes_cached(r, offset, len, &call.flags);
-        if let Some(bytes) = self.from_memory(r, call, cached)? {
+        if let Some(bytes) = self.answer_from_memory(r, call, cached)? {
             return Ok(bytes);
         }
         let (op, work) = self.start_read_range_bytes(r, offset, len, call)?;
@@ -76,7 +76,7 @@ impl Driver {
     }
 
     /// What memory alone gives. It needs no registration, but it is an operation like any other to whoever counts.
-    fn from_memory<T>(
+    fn answer_from_memory<T>(
         &self,
         r: &SegmentRef,
         call: &Call,
@@ -84,17 +84,17 @@ impl Driver {
     ) -> Result<Option<T>> {
         self.0.scope.check_open()?;
         let started = Instant::now();
-        let cached = read(&self.0.reader)?;
-        match cached {
-            Some(_) => {
-                let metrics = self.0.engine.metrics();
-                metrics.operation_accepted(OpKind::Read);
-                metrics.operation_ended(OpKind::Read, metrics::Outcome::OK, started.elapsed());
-            }
-            None if call.flags.cached_only => return Err(would_block(&r.key)),
-            None => {}
-        }
-        Ok(cached)
+        let cached = read(&self.0.reader);
+        let outcome = match &cached {
+            Ok(Some(_)) => metrics::Outcome::OK,
+            Ok(None) if call.flags.cached_only => return Err(would_block(&r.key)),
+            Ok(None) => return Ok(None),
+            Err(e) => e.code().into(),
+        };
+        let metrics = self.0.engine.metrics();
+        metrics.operation_accepted(OpKind::Read);
+        metrics.operation_ended(OpKind::Read, outcome, started.elapsed());
+        cached
     }
 
     /// Fills lent memory with the bytes of a segment; ends as [`Outcome::Read`], after which the memory is not touched

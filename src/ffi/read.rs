@@ -91,7 +91,8 @@ pub unsafe extern "C" fn seglift_read_range(
 
 /// Reads as seglift_read_range, into memory of the library: without a copy where one cached block holds the range.
 /// Ownership: *bytes is yours, until seglift_bytes_free; fewer than len bytes only at the end of the segment.
-/// Errors: as seglift_read_range; BUSY when memory.lent.limit is reached. Threads: any; blocks. Since 1.0.
+/// Errors: as seglift_read_range; BUSY when memory.lent.limit is reached. Threads: any; blocks; what is in memory is
+/// answered without a change of thread. Since 1.0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn seglift_read_range_bytes(
     driver: *mut seglift_driver,

@@ -169,7 +169,8 @@ impl Reader {
             let first = page.block_of_raw(at).map_or(0, |block| block.number);
             for block in page.blocks_from(first).take_while(|block| block.raw.start < raw.end) {
                 at = block.raw.end;
-                if self.shared.has_block(segment.id(), block.number) {
+                let (id, number) = (segment.id(), block.number);
+                if self.shared.has_block(id, number) || self.shared.is_coming(id, number) {
                     continue;
                 }
                 if !group.takes(&block, self.options.fetch_size)

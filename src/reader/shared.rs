@@ -121,6 +121,19 @@ impl Shared {
         self.cache.contains(&block_key(id, number))
     }
 
+    /// The index page, if it is in memory; no use of it.
+    pub(super) fn peek_page(&self, id: ObjectId, number: usize) -> Option<Arc<Page>> {
+        match self.cache.peek(&page_key(id, number))? {
+            Value::Page(page) => Some(page),
+            Value::Block(..) | Value::Tail(_) => None,
+        }
+    }
+
+    /// Whether a block is being fetched for the cache.
+    pub(super) fn is_coming(&self, id: ObjectId, number: u32) -> bool {
+        self.flights.has(&block_key(id, number))
+    }
+
     pub(super) fn cached_block(&self, id: ObjectId, number: u32) -> Option<Bytes> {
         match self.cached(&block_key(id, number))? {
             Value::Block(bytes, _) => Some(bytes),

@@ -204,9 +204,7 @@ impl Sending<'_> {
         let cutter = Cutter::new(ctx.engine.pool().clone(), op.clone(), plan.part_size);
         let encoder = Encoder::new(seal.anew()?, cutter)?;
         let (outlet, inlet) = outlet::channel(plan.slots);
-        let (source, runtime) = (source.clone(), tokio::runtime::Handle::current());
-        let encoding =
-            tokio::task::spawn_blocking(move || encode(&source, block_size, encoder, outlet, &runtime));
+        let encoding = tokio::spawn(encode(Encoding::new(source.clone(), block_size, encoder, outlet)?));
         let sent = target.send(op, plan.concurrency, inlet.items()).await;
         let encoded = op.guard_deadline_only(async { encoding.await.map_err(ended_early) });
         match (sent, encoded.await) {
@@ -249,34 +247,52 @@ pub(super) fn ended_early(e: tokio::task::JoinError) -> Error {
     Error::new(Code::Internal, format!("a task ended early: {e}"))
 }
 
-/// Reads, compresses and hands over all blocks. Runs on a thread that may block.
-fn encode(
-    source: &OpenSource,
-    block_size: u32,
-    mut encoder: Encoder,
-    mut outlet: Outlet,
-    runtime: &tokio::runtime::Handle,
-) -> Result<Tail> {
-    let mut block = Vec::new();
-    block.try_reserve_exact(block_size as usize).map_err(|_| {
-        Error::new(Code::ResourceExhausted, format!("no memory for a block of {block_size} bytes"))
-    })?;
-    let mut at = 0;
-    while at < source.len() {
-        if !outlet.try_ready()? {
-            runtime.block_on(outlet.ready())?;
-        }
-        block.resize((source.len() - at).min(block_size.into()) as usize, 0);
-        source.read_at(at, &mut block)?;
-        encoder.block(&block, None)?;
-        at += block.len() as u64;
-        outlet.send_full(&mut encoder)?;
+/// A segment that is being compressed.
+struct Encoding {
+    source: Arc<OpenSource>,
+    encoder: Encoder,
+    outlet: Outlet,
+    /// As long as a block.
+    block: Vec<u8>,
+    /// How far the source was read.
+    at: u64,
+}
+
+impl Encoding {
+    fn new(source: Arc<OpenSource>, block_size: u32, encoder: Encoder, outlet: Outlet) -> Result<Encoding> {
+        let mut block = Vec::new();
+        block.try_reserve_exact(block_size as usize).map_err(|_| {
+            Error::new(Code::ResourceExhausted, format!("no memory for a block of {block_size} bytes"))
+        })?;
+        block.resize(block_size as usize, 0);
+        Ok(Encoding { source, encoder, outlet, block, at: 0 })
     }
-    let (parts, tail) = encoder.finish(None)?;
-    for part in parts {
-        if !outlet.try_ready()? {
-            runtime.block_on(outlet.ready())?;
+
+    /// Reads, compresses and hands over blocks until no slot is free, or all of them. Blocks on the file system.
+    fn advance(mut self) -> Result<Encoding> {
+        while self.at < self.source.len() && self.outlet.try_ready()? {
+            let len = (self.source.len() - self.at).min(self.block.len() as u64);
+            let block = &mut self.block[..len as usize];
+            self.source.read_at(self.at, block)?;
+            self.encoder.block(block, None)?;
+            self.at += len;
+            self.outlet.send_full(&mut self.encoder)?;
         }
+        Ok(self)
+    }
+}
+
+/// Compresses and hands over the whole segment. It waits for slots here and not where it compresses: threads that may
+/// block are few, and a store's disk may need one before a slot is free.
+async fn encode(mut work: Encoding) -> Result<Tail> {
+    while work.at < work.source.len() {
+        work.outlet.ready().await?;
+        work = tokio::task::spawn_blocking(|| work.advance()).await.map_err(ended_early)??;
+    }
+    let Encoding { encoder, mut outlet, .. } = work;
+    let (parts, tail) = tokio::task::spawn_blocking(|| encoder.finish(None)).await.map_err(ended_early)??;
+    for part in parts {
+        outlet.ready().await?;
         outlet.send(part)?;
     }
     Ok(tail)

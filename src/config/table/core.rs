@@ -38,7 +38,8 @@ super::properties! {
         s3: S3Settings,
     }
 
-    /// Threads that move bytes and decompress; disks and compression have threads of their own.
+    /// Threads that move bytes and decompress: more are of use where much is read over TLS or compressed. What waits for a
+    /// disk, and compression, have threads of their own.
     engine_threads: usize {
         key: "engine.threads",
         kind: Kind::Integer { min: 1, max: 64 },

@@ -393,9 +393,13 @@ mod tests {
             let id = upload.id().unwrap();
             upload.keep();
             drop(upload);
+            // Held until the first was dropped.
+            let (let_go, held) = std::sync::mpsc::channel::<()>();
+            tokio::task::spawn_blocking(move || held.recv());
             let mut looking = store.resume(&key, &info, &id);
             assert!(futures_util::FutureExt::now_or_never(&mut looking).is_none());
             drop(looking);
+            drop(let_go);
             assert!(store.resume(&key, &info, &id).await.unwrap().is_some());
             // Found and dropped is no reason either.
             assert!(store.resume(&key, &info, &id).await.unwrap().is_some());

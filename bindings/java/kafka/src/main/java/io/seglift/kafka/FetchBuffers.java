@@ -11,7 +11,7 @@ import java.util.concurrent.Semaphore;
  * <p>Invariant: a buffer belongs to one lease at a time, and no more than {@code kept} lie idle. The one that was given
  * back last is lent first, since it is still in the processor's cache.
  *
- * <p>Trade-off: there is always a buffer, also when more fetches run than buffers are kept. The broker's reader threads
+ * <p>Trade-off: there is always a buffer for who needs one, also when more fetches run than buffers are kept. The broker's reader threads
  * bound how many do; a fetch that waited here for another would hold one of them up.
  */
 final class FetchBuffers {
@@ -47,9 +47,20 @@ final class FetchBuffers {
         return new Lease(user, take(), () -> {});
     }
 
-    /** As {@link #lend} to those who can do without: null while as many of them have one as are kept. */
+    /**
+     * As {@link #lend} to those who can do without: null while as many of them have one as are kept, and where there is
+     * no memory for another.
+     */
     Lease lendSpare(Object user) {
-        return spare.tryAcquire() ? new Lease(user, take(), spare::release) : null;
+        if (!spare.tryAcquire()) {
+            return null;
+        }
+        try {
+            return new Lease(user, take(), spare::release);
+        } catch (OutOfMemoryError e) {
+            spare.release();
+            return null;
+        }
     }
 
     private ByteBuffer take() {

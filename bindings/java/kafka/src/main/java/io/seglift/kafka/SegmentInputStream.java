@@ -24,8 +24,8 @@ import java.util.concurrent.locks.ReentrantLock;
  * does not wait: the read gives the buffer back when it ends.
  */
 final class SegmentInputStream extends InputStream {
-    /** Buffers full from which on a stream counts as one that is read on and on. */
-    private static final int LONG = 2;
+    /** Buffers full from which on a stream counts as one that is read on and on: more than a broker reads for a fetch. */
+    static final int LONG = 8;
 
     /** Where the bytes of one segment come from. */
     interface Source {

@@ -15,7 +15,7 @@ import org.apache.kafka.server.log.remote.storage.RemoteLogSegmentMetadata.Custo
 record StoredSegment(Seglift store, SegmentRef ref, Failures failures) implements SegmentInputStream.Source {
     /** Whoever opens a segment where another stream of it ended reads on; others do not. The library sees it. */
     private static final Call READ = Call.DEFAULT;
-    /** Large enough that nothing needs to be there before it is asked for. */
+    /** Large enough that nothing needs to be there before it is asked for; by then the reader is no fetch of a consumer. */
     private static final Call READ_LARGE = Call.DEFAULT.random();
 
     /** The segment that Kafka means, with the token that its copy returned, if Kafka has it. */
