@@ -12,12 +12,9 @@ class LeakTest {
     private static final boolean FULL = "full".equals(System.getenv("SCALE"));
     private static final int OPERATIONS = FULL ? 2_000_000 : 100_000;
     /** Until here the cache of blocks fills, and the allocator finds its size. */
-    private static final int WARM_UP = 50_000;
-    /**
-     * Twice what the allocator breathes. A leak of 160 bytes in each operation is more; of 8, where there are two
-     * million.
-     */
-    private static final long GROWTH_KIB = 16 << 10;
+    private static final int WARM_UP = FULL ? 500_000 : 150_000;
+    /** The allocator breathes two thirds of it. A leak of 200 bytes in each operation is more; of 10 at full size. */
+    private static final long GROWTH_KIB = 12 << 10;
 
     /** The JVM's compiler and the library have pools of threads that breathe. */
     private static final int POOLS = 4;
