@@ -32,6 +32,7 @@ LONG += test-c:10
 LONG += test-stores:60
 LONG += test-java:10
 LONG += test-java-25:10
+LONG += test-java-address:10
 LONG += test-kafka:60
 LONG += test-address:60
 LONG += test-thread:90

@@ -77,5 +77,17 @@ bench-kafka: java
 test-java-25: java-library-testing $(JAVA_SHIM)
 	@$(JAVA_ENV) scripts/test-java.sh --jvm 25 core
 
-.PHONY: java install-java java-library java-library-testing test-java test-kafka example-kafka \
+# A JVM catches SIGSEGV and the like itself, and reads the name of a library that it has closed.
+JAVA_ADDRESS   = target/java/native/address/libseglift_jni.$(JAVA_SHARED)
+ADDRESS_FLAGS  = $(SHIM_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=undefined
+ADDRESS_PRELOAD = $$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)
+ADDRESS_OPTIONS = detect_leaks=0:check_printf=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0
+
+## test-java-address: test-java with the shim under GCC's sanitizers of addresses and undefined behaviour
+test-java-address: java-library-testing
+	@$(MAKE) --no-print-directory JAVA_SHIM='$(JAVA_ADDRESS)' 'SHIM_FLAGS=$(ADDRESS_FLAGS)' '$(JAVA_ADDRESS)'
+	@$(JAVA_ENV) JAVA_SHIM='$(abspath $(JAVA_ADDRESS))' LD_PRELOAD="$(ADDRESS_PRELOAD)" \
+		ASAN_OPTIONS=$(ADDRESS_OPTIONS) scripts/test-java.sh core
+
+.PHONY: test-java-address java install-java java-library java-library-testing test-java test-kafka example-kafka \
 	example-kafka-tools bench-kafka test-java-25

@@ -23,7 +23,7 @@ final class Scale {
 
     /** Bytes of a log segment that goes out in several parts of 5 MiB, the smallest that S3 takes. */
     static long segmentInParts() {
-        return (FULL ? 128 : 8) * MIB;
+        return (FULL ? 80 : 8) * MIB;
     }
 
     /** Options of the brokers' JVMs: one that lives for seconds spends a third of its time on compiling code twice. */
