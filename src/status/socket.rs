@@ -26,7 +26,7 @@ use std::{
     fs::{self, File, Metadata, Permissions},
     io::{self, ErrorKind},
     os::{
-        fd::AsFd,
+        fd::{AsFd, OwnedFd},
         unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -247,8 +247,7 @@ fn holder(address: &SocketAddrUnix) -> Holder {
     let unknown =
         |e: rustix::io::Errno| Holder::Unknown(format!("who cannot be asked: {}", io::Error::from(e)));
     // Without waiting: a process that is stopped takes no connections.
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = match net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None) {
+    let socket = match client() {
         Ok(socket) => socket,
         Err(e) => return unknown(e),
     };
@@ -270,6 +269,21 @@ fn holder(address: &SocketAddrUnix) -> Holder {
         Some(pid) => Holder::Process(pid.as_raw_nonzero().get().unsigned_abs()),
         None => Holder::Unknown("a process that cannot be seen from here".to_owned()),
     }
+}
+
+/// A socket that waits for nothing and that no program inherits.
+#[cfg(target_os = "linux")]
+fn client() -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn client() -> rustix::io::Result<OwnedFd> {
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::empty(), None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
 /// Before anybody can connect.
@@ -391,5 +405,11 @@ impl Client {
 
 /// A peer that has closed is an error, not a signal to the host.
 fn put(stream: &UnixStream, bytes: &[u8]) -> io::Result<usize> {
-    Ok(net::send(stream.as_fd(), bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?)
+    #[cfg(not(target_vendor = "apple"))]
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    #[cfg(target_vendor = "apple")]
+    let flags = SendFlags::DONTWAIT;
+    #[cfg(target_vendor = "apple")]
+    net::sockopt::set_socket_nosigpipe(stream, true)?;
+    Ok(net::send(stream.as_fd(), bytes, flags)?)
 }

@@ -28,7 +28,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use rustix::{
-    fs::{FallocateFlags, FileType, RenameFlags, Timespec, Timestamps},
+    fs::{FileType, RenameFlags, Timespec, Timestamps},
     io::Errno,
 };
 use std::{collections::HashMap, os::unix::fs::FileExt, sync::Arc};
@@ -206,11 +206,17 @@ async fn batch(stream: &mut ByteStream) -> Result<Option<Vec<Bytes>>> {
 }
 
 /// Takes room for a part. A file system that cannot do this is fine; one that is full is not.
+#[cfg(target_os = "linux")]
 fn preallocate(file: &Temporary, offset: u64, len: u64) -> Result<()> {
-    match rustix::fs::fallocate(&file.file, FallocateFlags::KEEP_SIZE, offset, len) {
+    match rustix::fs::fallocate(&file.file, rustix::fs::FallocateFlags::KEEP_SIZE, offset, len) {
         Err(e @ (Errno::NOSPC | Errno::DQUOT | Errno::FBIG)) => Err(error(e, "take room for", &file.path())),
         _ => Ok(()),
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn preallocate(_: &Temporary, _: u64, _: u64) -> Result<()> {
+    Ok(())
 }
 
 fn write_batch(file: &Temporary, mut at: u64, batch: &[Bytes]) -> Result<()> {
